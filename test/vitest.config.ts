@@ -1,0 +1,32 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/**
+ * One project per suite. `unit` is pure and runs in milliseconds; `protocol` speaks the wire over loopback; `e2e` places
+ * calls that are heard, one file at a time, because its audio is measured.
+ */
+export default defineConfig({
+  root,
+  test: {
+    projects: [
+      { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 5_000 } },
+      {
+        extends: true,
+        test: { name: "protocol", include: ["test/protocol/**/*.test.ts"], testTimeout: 20_000, pool: "forks" },
+      },
+      {
+        extends: true,
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          pool: "forks",
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
