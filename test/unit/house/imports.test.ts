@@ -20,8 +20,9 @@ const may: Record<string, readonly string[]> = {
   store: ["core", "engine"],
   http: ["core", "engine"],
   sandbox: ["core", "media", "sip", "sip-agent"],
-  cli: ["core", "engine", "store", "sandbox", "src"],
-  src: ["core", "engine", "whatsapp", "sip", "sip-agent", "media", "store", "http", "sandbox"],
+  config: ["core"],
+  cli: ["core", "engine", "store", "sandbox", "config", "src"],
+  src: ["core", "engine", "config", "whatsapp", "sip", "sip-agent", "media", "store", "http", "sandbox"],
 };
 
 /** Folders of `core` must not reach the outside: these modules are sockets, clocks, files, randomness or processes. */

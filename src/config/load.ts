@@ -1,0 +1,175 @@
+import { readFileSync } from "node:fs";
+import type { TSchema } from "typebox";
+import { Settings } from "typebox/system";
+import Value from "typebox/value";
+import { parseDocument } from "yaml";
+import { PonteError } from "#core/error.ts";
+import { relations } from "./relations.ts";
+import { type Config, schema } from "./schema.ts";
+
+/** All problems are named at once; the library stops at eight otherwise. */
+Settings.Set({ maxErrors: 1_000 });
+
+/** A configuration file is a page or two; anything larger is a mistake. */
+const MAX_FILE_BYTES = 1_000_000;
+
+export interface ConfigProblem {
+  /** `trunks[0].port` */
+  readonly key: string;
+  readonly text: string;
+}
+
+export type Loaded =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+/** Reads and checks a YAML file. Throws PonteError `config_unreadable`; everything else is told in `problems`, at once. */
+export function loadConfig(path: string, env: Readonly<Record<string, string | undefined>>): Loaded {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new PonteError("config_unreadable", `The configuration file ${path} cannot be read.`, { cause });
+  }
+  return parseConfig(text, env);
+}
+
+/** The same for a text. */
+export function parseConfig(text: string, env: Readonly<Record<string, string | undefined>>): Loaded {
+  if (text.length > MAX_FILE_BYTES) return failed("", `The file is larger than ${MAX_FILE_BYTES} bytes.`);
+  const document = parseDocument(text, { uniqueKeys: true });
+  if (document.errors.length > 0) {
+    return { ok: false, problems: document.errors.map((error) => ({ key: "", text: error.message })) };
+  }
+  const raw: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
+    return failed("", "The file must be a map of sections, such as `calling:`.");
+  }
+  return checkConfig(raw, env);
+}
+
+/** Fills in defaults and the environment, and finds everything that is wrong. */
+export function checkConfig(raw: object, env: Readonly<Record<string, string | undefined>>): Loaded {
+  // A section whose keys are all commented out is null in YAML; it means the defaults.
+  const present = Object.entries(raw).filter(([, value]) => value !== null);
+  const filled = Value.Default(schema, structuredClone(Object.fromEntries(present)));
+  overlay(schema, filled, env);
+  const problems = Value.Errors(schema, filled)
+    .filter((error) => !["boolean", "const", "anyOf"].includes(error.keyword))
+    .flatMap((error) => describe(error, filled));
+  if (problems.length > 0) return { ok: false, problems };
+  const config = filled as Config;
+  const broken = relations(config);
+  return broken.length > 0 ? { ok: false, problems: broken } : { ok: true, config };
+}
+
+/** Problems as the lines that a person reads. */
+export function explain(problems: readonly ConfigProblem[]): string {
+  return problems.map((problem) => (problem.key === "" ? problem.text : `${problem.key}: ${problem.text}`)).join("\n");
+}
+
+function failed(key: string, text: string): Loaded {
+  return { ok: false, problems: [{ key, text }] };
+}
+
+interface Annotated {
+  readonly type?: string;
+  readonly env?: string;
+  readonly properties?: Readonly<Record<string, TSchema & Annotated>>;
+}
+
+/** Puts environment variables where the schema names them. An empty variable counts as absent. */
+function overlay(at: Annotated, value: unknown, env: Readonly<Record<string, string | undefined>>): void {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return;
+  for (const [key, child] of Object.entries(at.properties ?? {})) {
+    const given = child.env === undefined ? undefined : env[child.env];
+    if (given !== undefined && given !== "") Reflect.set(value, key, fromText(child, given));
+    else overlay(child, Reflect.get(value, key), env);
+  }
+}
+
+function fromText(at: Annotated, text: string): unknown {
+  if (at.type === "array") return text.split(",").map((part) => part.trim());
+  if (at.type === "integer" && /^-?\d+$/.test(text)) return Number(text);
+  if (at.type === "boolean" && /^(true|false)$/.test(text)) return text === "true";
+  return text;
+}
+
+interface Finding {
+  readonly keyword: string;
+  readonly instancePath: string;
+  readonly params: object;
+  readonly message: string;
+}
+
+function describe(error: Finding, whole: unknown): ConfigProblem[] {
+  const at = keyOf(error.instancePath);
+  const params = new Map<string, unknown>(Object.entries(error.params));
+  const child = (name: string): string => (at === "" ? name : `${at}.${name}`);
+  const names = (param: string): string[] => {
+    const value = params.get(param);
+    return Array.isArray(value) ? value.map(String) : [];
+  };
+  if (error.keyword === "additionalProperties") {
+    return names("additionalProperties").map((name) => ({
+      key: child(name),
+      text: unknownKey(name, error.instancePath),
+    }));
+  }
+  if (error.keyword === "required") {
+    return names("requiredProperties").map((name) => ({ key: child(name), text: "is missing." }));
+  }
+  const found = Value.Pointer.Get(whole as object, error.instancePath);
+  const allowed = names("allowedValues");
+  const rule = allowed.length > 0 ? `must be one of ${allowed.join(", ")}` : error.message;
+  return [{ key: at, text: `${rule}, but is ${isSecret(at) ? "something else" : shown(found)}.` }];
+}
+
+function keyOf(pointer: string): string {
+  return pointer
+    .replace(/^\//, "")
+    .replace(/\/(\d+)/g, "[$1]")
+    .replaceAll("/", ".");
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+function isSecret(key: string): boolean {
+  return /token|secret|password|api_key|url$/.test(key);
+}
+
+/** Names the nearest key that exists, which most often is the one that was meant. */
+function unknownKey(name: string, pointer: string): string {
+  const known = knownKeys(pointer);
+  const nearest = known
+    .map((key) => ({ key, distance: editDistance(name, key) }))
+    .toSorted((x, y) => x.distance - y.distance)[0];
+  const hint =
+    nearest !== undefined && nearest.distance <= 3 ? ` Did you mean ${nearest.key}?` : ` Known: ${known.join(", ")}.`;
+  return `is not a key of the configuration.${hint}`;
+}
+
+function knownKeys(pointer: string): string[] {
+  let at: Annotated & { readonly items?: Annotated } = schema;
+  for (const step of pointer.split("/").slice(1)) {
+    at = (/^\d+$/.test(step) ? at.items : at.properties?.[step]) ?? {};
+  }
+  return Object.keys(at.properties ?? {});
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min((next[j - 1] ?? 0) + 1, (row[j] ?? 0) + 1, change));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
