@@ -1,0 +1,166 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import type { Clock, Log } from "#engine/ports.ts";
+import { ACCEPT, capabilities } from "./capabilities.ts";
+import type { SipConnection } from "./connection.ts";
+import { nameAddr } from "./header.ts";
+import { ownUri, type TrunkOptions, trunkUri } from "./trunk.ts";
+
+/** A PBX that has not answered OPTIONS after this long is down; the engine itself gives up after 32 s. */
+const OPTIONS_TIMEOUT_MS = 5_000;
+
+/** A PBX that is down is asked more often, so that its return is noticed soon. */
+const RETRY_WHEN_DOWN_MS = 5_000;
+
+export interface TrunkState {
+  readonly name: string;
+  /** `unknown` before the first answer, while the engine is away, and for trunks that are not asked. */
+  readonly state: "unknown" | "up" | "down";
+  /** Since when, Unix milliseconds. */
+  readonly since: number;
+  /** SIP status of the last answer. */
+  readonly status?: number;
+  readonly roundTripMs?: number;
+}
+
+export interface TrunkMonitorParts {
+  readonly connection: SipConnection;
+  readonly trunks: readonly TrunkOptions[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface Watched {
+  readonly trunk: TrunkOptions;
+  state: TrunkState;
+  /** Addresses of `trunk.host`. */
+  addresses: ReadonlySet<string>;
+  cancelTimer: () => void;
+}
+
+/** Knows which PBX is there, by OPTIONS (RFC 3261 §11), and which addresses they have. */
+export class TrunkMonitor {
+  readonly #parts: TrunkMonitorParts;
+  readonly #watched: ReadonlyMap<string, Watched>;
+  #running = false;
+
+  constructor(parts: TrunkMonitorParts) {
+    this.#parts = parts;
+    const since = parts.clock.now();
+    this.#watched = new Map(
+      parts.trunks.map((trunk) => [
+        trunk.name,
+        {
+          trunk,
+          state: { name: trunk.name, state: "unknown", since },
+          addresses: new Set(isIP(trunk.host) === 0 ? [] : [trunk.host]),
+          cancelTimer: () => undefined,
+        },
+      ]),
+    );
+  }
+
+  states(): readonly TrunkState[] {
+    return [...this.#watched.values()].map((watched) => watched.state);
+  }
+
+  /** Whether a request from this address may come from one of our PBXs. */
+  knows(address: string): boolean {
+    const plain = address.replace(/^::ffff:/, "");
+    return [...this.#watched.values()].some((watched) => watched.addresses.has(plain));
+  }
+
+  /** The engine is there: asks every trunk at once and then again and again. */
+  start(): void {
+    this.#running = true;
+    for (const watched of this.#watched.values()) {
+      void this.#resolve(watched);
+      if (watched.trunk.optionsIntervalMs > 0) this.#ask(watched);
+    }
+  }
+
+  /** The engine is away, and so is every knowledge of what lies behind it. */
+  stop(): void {
+    this.#running = false;
+    for (const watched of this.#watched.values()) {
+      watched.cancelTimer();
+      if (watched.state.state !== "unknown") {
+        watched.state = { name: watched.trunk.name, state: "unknown", since: this.#parts.clock.now() };
+      }
+    }
+  }
+
+  /** Whether the PBX says anything within this time. */
+  probe(name: string, timeoutMs: number): Promise<boolean> {
+    const watched = this.#watched.get(name);
+    if (watched === undefined) return Promise.resolve(false);
+    return new Promise((resolve) => this.#options(watched, timeoutMs, resolve));
+  }
+
+  #ask(watched: Watched): void {
+    this.#options(watched, OPTIONS_TIMEOUT_MS, () => {
+      if (!this.#running) return;
+      const { optionsIntervalMs } = watched.trunk;
+      const pause = watched.state.state === "up" ? optionsIntervalMs : Math.min(optionsIntervalMs, RETRY_WHEN_DOWN_MS);
+      watched.cancelTimer = this.#parts.clock.after(pause, () => {
+        void this.#resolve(watched);
+        this.#ask(watched);
+      });
+    });
+  }
+
+  /** One OPTIONS; `done` is called once, with whether the PBX spoke. */
+  #options(watched: Watched, timeoutMs: number, done: (there: boolean) => void): void {
+    const { connection, clock } = this.#parts;
+    const { trunk } = watched;
+    const sentAt = clock.now();
+    let open = true;
+    const conclude = (status: number | undefined): void => {
+      if (!open) return;
+      open = false;
+      cancelTimer();
+      this.#note(watched, status, clock.now() - sentAt);
+      done(status !== undefined);
+    };
+    const cancelTimer = clock.after(timeoutMs, () => conclude(undefined));
+    connection.send(
+      {
+        method: "OPTIONS",
+        uri: trunkUri(trunk),
+        headers: { ...capabilities, From: nameAddr(ownUri(trunk)), Contact: "<sip:ponte@localhost>", Accept: ACCEPT },
+      },
+      {
+        onFailed: () => conclude(undefined),
+        // Any answer of the PBX will do, also 401 or 404; what the engine makes up (408, 503) is none.
+        onAnswer: (answer) => {
+          if (answer.status >= 200) conclude(answer.fromNetwork ? answer.status : undefined);
+        },
+      },
+    );
+  }
+
+  #note(watched: Watched, status: number | undefined, roundTripMs: number): void {
+    if (!this.#running) return;
+    const { clock, log } = this.#parts;
+    const { name, host, port } = watched.trunk;
+    const before = watched.state;
+    const state = status === undefined ? "down" : "up";
+    const since = before.state === state ? before.since : clock.now();
+    watched.state = { name, state, since, ...(status === undefined ? {} : { status, roundTripMs }) };
+    if (before.state === state) return;
+    if (state === "up") log.info({ trunk: name, status, round_trip_ms: roundTripMs }, "trunk up");
+    else log.warn({ trunk: name, host, port }, "trunk down: no answer to OPTIONS");
+  }
+
+  /** Looks the host up again: a name may move. */
+  async #resolve(watched: Watched): Promise<void> {
+    const { name, host } = watched.trunk;
+    if (isIP(host) !== 0) return;
+    try {
+      const found = await lookup(host, { all: true });
+      watched.addresses = new Set(found.map((entry) => entry.address));
+    } catch (error) {
+      this.#parts.log.warn({ trunk: name, host, error: String(error) }, "trunk host not found");
+    }
+  }
+}
