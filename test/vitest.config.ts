@@ -10,6 +10,8 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 export default defineConfig({
   root,
   test: {
+    // The suite's one Postgres, started by the first test that asks for it.
+    globalSetup: ["test/support/database-server.ts"],
     projects: [
       { extends: true, test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 5_000 } },
       {
