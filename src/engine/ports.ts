@@ -167,6 +167,8 @@ export interface MediaCallPort {
   setSipSession(session: SipMedia): void;
   /** Meta said 200 to accept: from now on our 20 ms Opus flows, ours first. */
   startSending(): void;
+  /** Sends one digit by telephone-event to a side, for a PBX that tells its digits by SIP INFO. */
+  sendDigit(side: Side, digit: string, durationMs: number): void;
   statistics(): Promise<MediaStatistics>;
   /** Forgets keys, ports and timers; returns the last figures. */
   close(): Promise<MediaStatistics>;

@@ -50,7 +50,8 @@ export type RejectReason =
   | "at_capacity"
   | "trunk_unreachable"
   | "no_common_codec"
-  | "bad_offer";
+  | "bad_offer"
+  | "database_unavailable";
 
 /** The time limits of one call, in milliseconds; see the configuration for their reasons. */
 export interface CallLimits {
@@ -94,26 +95,28 @@ export type Call =
   | (Base & { readonly state: "offered" })
   /** Media is preparing our answer. */
   | (Bridging & { readonly state: "preparing" })
-  /** Meta has been told our answer by `pre_accept`, its 200 is awaited. */
+  /** Meta has been told our answer by `pre_accept`; its 200 is awaited. */
   | (Bridging & { readonly state: "pre_accepting"; readonly answer: string })
   /** The PBX rings while ICE and DTLS run; both must succeed, in any order. */
-  | (Bridging & {
-      readonly state: "dialing";
-      readonly answer: string;
-      readonly b: LegState;
-      readonly mediaUp: boolean;
-      readonly dialedAt: Instant;
-    })
+  | (Bridging & { readonly state: "dialing"; readonly answer: string; readonly b: LegState; readonly mediaUp: boolean })
   /** `accept` is under way; not a packet has been sent. */
-  | (Bridging & { readonly state: "accepting"; readonly answer: string; readonly pbxAnsweredAt: Instant })
+  | (Bridging & { readonly state: "accepting"; readonly answer: string })
   /** Audio flows. */
-  | (Bridging & { readonly state: "bridged"; readonly answer: string; readonly answeredAt: Instant })
-  | (Base & {
-      readonly state: "ended";
-      readonly disposition: Disposition;
-      readonly endedAt: Instant;
-      readonly answeredAt?: Instant;
-      readonly summary?: MetaSummary;
-    });
+  | (Bridging & { readonly state: "bridged"; readonly answeredAt: Instant })
+  | EndedCall;
+
+export type EndedCall = Base & {
+  readonly state: "ended";
+  readonly disposition: Disposition;
+  readonly endedAt: Instant;
+  readonly answeredAt?: Instant;
+  /** Meta's own account, which comes by webhook, most often a moment later. */
+  readonly summary?: MetaSummary;
+};
 
 export type CallState = Call["state"];
+
+/** A call whose offer has just come in. */
+export function offeredCall(id: string, offer: Offer, limits: CallLimits, receivedAt: Instant): Call {
+  return { state: "offered", id, offer, limits, receivedAt, evidence: {} };
+}
