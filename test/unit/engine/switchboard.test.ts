@@ -19,7 +19,10 @@ function aBoard(maxCalls = 10): Switchboard {
     },
     limits,
     maxCalls,
-    random: () => new Uint8Array(16).fill((made += 1)),
+    random: () => {
+      made += 1;
+      return new Uint8Array(16).fill(made);
+    },
     log: world.log,
   });
 }
