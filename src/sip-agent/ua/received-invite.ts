@@ -1,0 +1,333 @@
+import { Dialog, dialogId } from "#sip-agent/dialog/dialog.ts";
+import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
+import { serialize } from "#sip-agent/message/serialize.ts";
+import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
+import { randomUuid } from "#sip-agent/ports.ts";
+import { responseTo } from "#sip-agent/transaction/layer.ts";
+import { patience } from "#sip-agent/transaction/machine.ts";
+import type { ServerTransaction } from "#sip-agent/transaction/runner.ts";
+import type { Flow } from "#sip-agent/transport/listener.ts";
+import { Alarm } from "./alarm.ts";
+import { type Application, type Reply, refusal } from "./application.ts";
+import { contactFor, newTag, response, taggedResponse } from "./compose.ts";
+import type { Context } from "./context.ts";
+import { ReliableProvisionals } from "./reliable-provisionals.ts";
+
+type Stage = "open" | "answered" | "done";
+
+/**
+ * An INVITE that a peer sent us, the first of a call or one inside it, from its arrival to the ACK (RFC 3261 §13.3).
+ *
+ *     open ──2xx──▶ answered ──ACK, or 32 s of silence──▶ done
+ *       └──300–699, CANCEL, BYE, silence of the application──▶ done
+ */
+export class ReceivedInvite {
+  readonly transactionId: string;
+  readonly transaction: ServerTransaction;
+  readonly #context: Context;
+  readonly #onDone: (invite: ReceivedInvite) => void;
+  /** Set for an INVITE inside a dialog, and for the first one as soon as it has a response with To tag. */
+  #dialog: Dialog | undefined;
+  readonly #isFirst: boolean;
+  readonly #repeat: Alarm;
+  readonly #deadline: Alarm;
+  readonly #reliable: ReliableProvisionals;
+  #application: Application;
+  #stage: Stage = "open";
+  /** Requests of the application that have to wait for the ACK (RFC 3261 §15: no BYE before it). */
+  #afterAck: (() => void)[] = [];
+
+  constructor(
+    context: Context,
+    transaction: ServerTransaction,
+    application: Application,
+    dialog: Dialog | undefined,
+    onDone: (invite: ReceivedInvite) => void,
+  ) {
+    this.#context = context;
+    this.transaction = transaction;
+    this.transactionId = randomUuid(context.random);
+    this.#application = application;
+    this.#dialog = dialog;
+    this.#isFirst = dialog === undefined;
+    this.#onDone = onDone;
+    this.#repeat = new Alarm(context.clock);
+    this.#deadline = new Alarm(context.clock);
+    this.#reliable = new ReliableProvisionals(
+      context,
+      (bytes) => transaction.respond(bytes),
+      () => this.#refuse(504),
+    );
+    if (dialog !== undefined) dialog.receivedInvite = this;
+  }
+
+  get application(): Application {
+    return this.#application;
+  }
+
+  get isOpen(): boolean {
+    return this.#stage === "open";
+  }
+
+  get awaitsAck(): boolean {
+    return this.#stage === "answered";
+  }
+
+  /** Our tag, once a response has carried it. */
+  get localTag(): string | undefined {
+    return this.#dialog?.facts.localTag;
+  }
+
+  get request(): SipRequest {
+    return this.transaction.request;
+  }
+
+  /** Hands the INVITE to its application, 100 first, so that the peer stops repeating (RFC 3261 §17.2.1). */
+  begin(): void {
+    const { flow, request } = this.transaction;
+    this.transaction.respond(responseTo(request, 100));
+    const isNew = this.#isFirst;
+    this.#application.deliver({
+      source: "network",
+      message: request,
+      size: serialize(request).length,
+      protocol: flow.listener.protocol,
+      remote: flow.remote,
+      transactionId: this.transactionId,
+      dialogId: this.#dialog?.id ?? "",
+      ...(isNew ? { receivedOn: { host: flow.listener.local(flow.remote.host), port: flow.listener.bound.port } } : {}),
+    });
+    this.#deadline.start(this.#context.patience.silentInviteMs, () => this.#giveUp("application silent"));
+  }
+
+  /** A response of the application. */
+  respond(sketch: SipResponse, application: Application, reply: Reply): void {
+    if (this.#stage !== "open") {
+      reply(refusal("a final response has already been sent"));
+      return;
+    }
+    this.#application = application;
+    if (sketch.status === 100) {
+      this.#send(sketch, undefined, reply);
+      return;
+    }
+    const wantsReliable = sketch.status < 200 && sketch.headers.mentions("Require", "100rel");
+    if (wantsReliable && !this.#peerTakesReliable()) {
+      reply(refusal("Remote endpoint does not support 100rel"));
+      return;
+    }
+    if (this.#isFirst && this.#dialog === undefined && sketch.status < 300) {
+      if (this.#context.dialogs.size >= this.#context.maxDialogs) {
+        reply(refusal("too many dialogs"));
+        return;
+      }
+      this.#dialog = this.#makeDialog(sketch);
+    }
+    this.#send(sketch, wantsReliable || sketch.status < 300 ? this.#dialog?.facts.contact : undefined, reply);
+  }
+
+  #send(sketch: SipResponse, contact: string | undefined, reply: Reply): void {
+    const { flow, request } = this.transaction;
+    const isReliable = sketch.status > 100 && sketch.status < 200 && sketch.headers.mentions("Require", "100rel");
+    const withContact = isReliable || (sketch.status >= 200 && sketch.status < 300);
+    const toTag = sketch.status === 100 ? undefined : (this.#dialog?.facts.localTag ?? this.#tagFor(sketch));
+    const answer = response(request, sketch, flow, { toTag, contact: withContact ? contact : undefined });
+    if (isReliable) answer.headers.set("RSeq", String(this.#reliable.nextNumber()));
+    reply({
+      ok: true,
+      echo: {
+        bytes: serialize(answer),
+        protocol: flow.listener.protocol,
+        address: flow.remote,
+        transactionId: this.transactionId,
+        dialogId: this.#dialog?.id ?? this.#futureId(),
+      },
+    });
+    if (sketch.status < 200) this.#proceed(answer, isReliable);
+    else if (sketch.status < 300) this.#reliable.whenAcknowledged(() => this.#accept(answer));
+    else this.#finish(answer);
+  }
+
+  #proceed(answer: SipResponse, isReliable: boolean): void {
+    this.#deadline.start(this.#context.patience.ringingMs, () => this.#giveUp("rang too long"));
+    if (isReliable) this.#reliable.send(answer);
+    else this.#reliable.whenAcknowledged(() => this.transaction.respond(answer));
+  }
+
+  #accept(answer: SipResponse): void {
+    if (this.#stage !== "open") return;
+    const { timers } = this.#context;
+    this.#stage = "answered";
+    this.transaction.respond(answer);
+    const dialog = this.#dialog;
+    if (dialog !== undefined) {
+      dialog.state = "confirmed";
+      dialog.receivedInvite = this;
+      if (answer.body.length > 0) dialog.localSdp = answer.body;
+      this.#context.sessionAgreed(dialog, this.request, answer);
+    }
+    // RFC 3261 §13.3.1.4: whatever the transport, because the hops behind it may lose packets.
+    const repeat = (ms: number): void => {
+      this.#repeat.start(ms, () => {
+        this.transaction.respond(answer);
+        repeat(Math.min(ms * 2, timers.t2Ms));
+      });
+    };
+    repeat(timers.t1Ms);
+    this.#deadline.start(patience(timers), () => this.#ackMissed());
+  }
+
+  /** The ACK for our 2xx. A repeated one changes nothing. */
+  acknowledged(ack: SipRequest, flow: Flow): void {
+    if (this.#stage !== "answered" || this.#dialog === undefined) return;
+    const dialog = this.#dialog;
+    const waiting = this.#afterAck;
+    this.#done();
+    dialog.owner.deliver({
+      source: "network",
+      message: ack,
+      size: serialize(ack).length,
+      protocol: flow.listener.protocol,
+      remote: flow.remote,
+      transactionId: this.#isFirst ? this.transactionId : randomUuid(this.#context.random),
+      dialogId: dialog.id,
+    });
+    for (const run of waiting) run();
+  }
+
+  /** Runs at once, or after the ACK if that is still awaited. */
+  whenAcknowledged(run: () => void): void {
+    if (this.awaitsAck && this.#isFirst) this.#afterAck.push(run);
+    else run();
+  }
+
+  /** A PRACK; true if it acknowledges our latest reliable response. */
+  prack(request: SipRequest): boolean {
+    return this.#reliable.acknowledge(request.headers.get("RAck"), parseCSeq(this.request.headers.get("CSeq"))?.number);
+  }
+
+  /** The peer's CANCEL: no effect once a final response has gone out (RFC 3261 §9.2). */
+  cancelled(cancel: SipRequest, flow: Flow): void {
+    if (this.#stage !== "open") return;
+    this.#tellCancelled(cancel, flow);
+    this.#refuse(487);
+  }
+
+  /** The peer hung up with BYE before we answered. */
+  hungUp(flow: Flow): void {
+    if (this.#stage === "open") {
+      if (this.#isFirst) this.#tellCancelled(this.#madeUpCancel(), flow);
+      this.#refuse(487);
+    } else this.#done();
+  }
+
+  applicationLost(): void {
+    if (this.#stage === "open") this.#refuse(480);
+  }
+
+  stop(): void {
+    this.#done();
+  }
+
+  #giveUp(why: string): void {
+    this.#context.log.warn({ sip_call_id: this.request.headers.get("Call-ID"), why }, "invite given up");
+    if (this.#isFirst) this.#tellCancelled(this.#madeUpCancel(), this.transaction.flow);
+    this.#refuse(480);
+  }
+
+  #ackMissed(): void {
+    const dialog = this.#dialog;
+    const waiting = this.#afterAck;
+    this.#context.counters.add("acks_missed");
+    this.#done();
+    if (dialog === undefined || dialog.state === "ended") return;
+    if (waiting.length > 0) for (const run of waiting) run();
+    else this.#context.hangUp(dialog, "ACK timeout", true);
+  }
+
+  #refuse(status: number): void {
+    this.#finish(taggedResponse(this.request, status, this.#context.random, this.#dialog?.facts.localTag));
+  }
+
+  #finish(answer: SipResponse): void {
+    this.transaction.respond(answer);
+    const dialog = this.#dialog;
+    this.#done();
+    if (this.#isFirst && dialog !== undefined) this.#context.dialogs.remove(dialog);
+  }
+
+  #done(): void {
+    this.#stage = "done";
+    this.#repeat.stop();
+    this.#deadline.stop();
+    this.#reliable.stop();
+    this.#afterAck = [];
+    if (this.#dialog?.receivedInvite === this) this.#dialog.receivedInvite = undefined;
+    this.#onDone(this);
+  }
+
+  #tellCancelled(cancel: SipRequest, flow: Flow): void {
+    this.#application.deliver({
+      source: "network",
+      message: cancel,
+      size: serialize(cancel).length,
+      protocol: flow.listener.protocol,
+      remote: flow.remote,
+      transactionId: this.transactionId,
+      dialogId: this.#dialog?.id ?? "",
+    });
+  }
+
+  /** Applications know one way to hear that an INVITE is over before they answered it. */
+  #madeUpCancel(): SipRequest {
+    const headers = this.request.headers.clone();
+    for (const name of ["Content-Type", "Contact", "Record-Route"]) headers.delete(name);
+    headers.set("CSeq", `${parseCSeq(headers.get("CSeq"))?.number ?? 1} CANCEL`);
+    return { kind: "request", method: "CANCEL", uri: this.request.uri, headers, body: Buffer.alloc(0) };
+  }
+
+  #peerTakesReliable(): boolean {
+    const { headers } = this.request;
+    return headers.mentions("Supported", "100rel") || headers.mentions("Require", "100rel");
+  }
+
+  #tagFor(sketch: SipResponse): string {
+    return tagOf(sketch.headers.get("To")) ?? newTag(this.#context.random);
+  }
+
+  #futureId(): string {
+    const { headers } = this.request;
+    return dialogId(headers.get("Call-ID") ?? "", tagOf(headers.get("From")) ?? "");
+  }
+
+  #makeDialog(sketch: SipResponse): Dialog {
+    const { flow, request } = this.transaction;
+    const { headers } = request;
+    const localTag = this.#tagFor(sketch);
+    const remoteTag = tagOf(headers.get("From")) ?? "";
+    const dialog = new Dialog(
+      {
+        id: this.#futureId(),
+        role: "uas",
+        method: "INVITE",
+        callId: headers.get("Call-ID") ?? "",
+        localTag,
+        remoteTag,
+        local: `${headers.get("To") ?? ""};tag=${localTag}`,
+        remote: headers.get("From") ?? "",
+        contact: contactFor(flow),
+      },
+      this.#application,
+      {
+        remoteTarget: parseNameAddr(headers.list("Contact")[0] ?? "")?.uri ?? "",
+        routeSet: headers.list("Record-Route"),
+        flow,
+        localSeq: 0,
+        remoteSeq: parseCSeq(headers.get("CSeq"))?.number,
+      },
+    );
+    dialog.receivedInvite = this;
+    this.#context.dialogs.add(dialog);
+    return dialog;
+  }
+}

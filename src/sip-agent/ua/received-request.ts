@@ -1,0 +1,95 @@
+import type { Dialog } from "#sip-agent/dialog/dialog.ts";
+import type { SipResponse } from "#sip-agent/message/message.ts";
+import { serialize } from "#sip-agent/message/serialize.ts";
+import { randomUuid } from "#sip-agent/ports.ts";
+import type { ServerTransaction } from "#sip-agent/transaction/runner.ts";
+import { Alarm } from "./alarm.ts";
+import { type Application, type Reply, refusal } from "./application.ts";
+import { newTag, response, taggedResponse } from "./compose.ts";
+import type { Context } from "./context.ts";
+
+/** Any request but INVITE, ACK and CANCEL that a peer sent us, inside a dialog or outside, until its final response. */
+export class ReceivedRequest {
+  readonly transactionId: string;
+  readonly transaction: ServerTransaction;
+  readonly application: Application;
+  readonly #context: Context;
+  readonly #dialog: Dialog | undefined;
+  readonly #onDone: (request: ReceivedRequest, answer: SipResponse) => void;
+  readonly #deadline: Alarm;
+
+  constructor(
+    context: Context,
+    transaction: ServerTransaction,
+    application: Application,
+    dialog: Dialog | undefined,
+    onDone: (request: ReceivedRequest, answer: SipResponse) => void,
+  ) {
+    this.#context = context;
+    this.transaction = transaction;
+    this.transactionId = randomUuid(context.random);
+    this.application = application;
+    this.#dialog = dialog;
+    this.#onDone = onDone;
+    this.#deadline = new Alarm(context.clock);
+  }
+
+  get method(): string {
+    return this.transaction.request.method;
+  }
+
+  begin(): void {
+    const { flow, request } = this.transaction;
+    this.application.deliver({
+      source: "network",
+      message: request,
+      size: serialize(request).length,
+      protocol: flow.listener.protocol,
+      remote: flow.remote,
+      transactionId: this.transactionId,
+      dialogId: this.#dialog?.id ?? "",
+      ...(this.#dialog === undefined
+        ? { receivedOn: { host: flow.listener.local(flow.remote.host), port: flow.listener.bound.port } }
+        : {}),
+    });
+    if (this.transaction.isOpen) this.#deadline.start(this.#context.patience.silentRequestMs, () => this.refuse(500));
+  }
+
+  respond(sketch: SipResponse, reply: Reply): void {
+    if (!this.transaction.isOpen) {
+      reply(refusal("a final response has already been sent"));
+      return;
+    }
+    const { flow, request } = this.transaction;
+    const isRefresh = request.method === "UPDATE" && sketch.status >= 200 && sketch.status < 300;
+    const contact = isRefresh ? this.#dialog?.facts.contact : undefined;
+    const answer = response(request, sketch, flow, { toTag: newTag(this.#context.random), contact });
+    reply({
+      ok: true,
+      echo: {
+        bytes: serialize(answer),
+        protocol: flow.listener.protocol,
+        address: flow.remote,
+        transactionId: this.transactionId,
+        dialogId: this.#dialog?.id ?? "",
+      },
+    });
+    this.#answer(answer);
+  }
+
+  /** An answer without the application. */
+  refuse(status: number): void {
+    this.#answer(taggedResponse(this.transaction.request, status, this.#context.random));
+  }
+
+  stop(): void {
+    this.#deadline.stop();
+  }
+
+  #answer(answer: SipResponse): void {
+    this.transaction.respond(answer);
+    if (answer.status < 200) return;
+    this.#deadline.stop();
+    this.#onDone(this, answer);
+  }
+}

@@ -1,0 +1,263 @@
+import { type Dialog, dialogId } from "#sip-agent/dialog/dialog.ts";
+import { routed } from "#sip-agent/dialog/route-set.ts";
+import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
+import { serialize } from "#sip-agent/message/serialize.ts";
+import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
+import { randomUuid } from "#sip-agent/ports.ts";
+import type { Flow } from "#sip-agent/transport/listener.ts";
+import type { Resolution } from "#sip-agent/transport/resolve.ts";
+import { type Application, type Reply, refusal, UNKNOWN_DIALOG } from "./application.ts";
+import { dialogRequest, dialogTarget, newRequest } from "./compose.ts";
+import type { Context } from "./context.ts";
+import { madeUp, md5Last } from "./responses.ts";
+import { echoOf, SentInvite } from "./sent-invite.ts";
+
+/** The client half of the core (RFC 3261 §8.1, §12.2.1): requests of applications, on their way to peers. */
+export class Sender {
+  readonly #context: Context;
+  /** INVITEs without a final response, by transaction identifier. */
+  readonly #invites = new Map<string, SentInvite>();
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  get pending(): number {
+    return this.#invites.size;
+  }
+
+  /** A request outside any dialog; `proxyUri` says where to send it if not to its Request-URI. */
+  send(sketch: SipRequest, proxyUri: string | undefined, application: Application, reply: Reply): void {
+    if (lacksType(sketch)) {
+      reply(refusal("missing content-type"));
+      return;
+    }
+    if (!/^[a-z][a-z0-9+.-]*:\S+$/i.test(sketch.uri)) {
+      reply(refusal(`invalid request-uri: ${sketch.uri}`));
+      return;
+    }
+    if (!this.#context.transactions.hasRoom) {
+      reply(refusal("too many transactions"));
+      return;
+    }
+    const go = (resolution: Resolution): void => this.#launch(sketch, resolution, application, reply);
+    whenResolved(this.#context.resolve(proxyUri ?? sketch.uri), go);
+  }
+
+  cancel(transactionId: string, sketch: SipRequest, reply: Reply): void {
+    const invite = this.#invites.get(transactionId);
+    if (invite === undefined) {
+      reply(refusal(`unable to cancel unknown transaction id: ${transactionId}`));
+      return;
+    }
+    const message = invite.cancel(sketch.headers);
+    reply(echoOf(serialize(message), invite.flow, randomUuid(this.#context.random)));
+  }
+
+  sendInDialog(id: string, sketch: SipRequest, application: Application, reply: Reply): void {
+    const dialog = this.#context.dialogs.byId(id);
+    if (dialog === undefined) {
+      reply(UNKNOWN_DIALOG);
+      return;
+    }
+    dialog.owner = application;
+    if (sketch.method === "ACK") {
+      if (dialog.sentInvite === undefined) {
+        reply(refusal("no 2xx response to acknowledge"));
+        return;
+      }
+      dialog.sentInvite.acknowledge(sketch, reply);
+      return;
+    }
+    if (lacksType(sketch)) {
+      reply(refusal("missing content-type"));
+      return;
+    }
+    if (
+      dialog.state === "early" &&
+      (dialog.facts.role === "uas" ? sketch.method === "BYE" : sketch.method === "INVITE")
+    ) {
+      reply(refusal("the dialog is not established yet"));
+      return;
+    }
+    if (!this.#context.transactions.hasRoom && sketch.method !== "BYE") {
+      reply(refusal("too many transactions"));
+      return;
+    }
+    const { nextHop } = routed(dialogTarget(dialog, sketch), dialog.routeSet);
+    whenResolved(this.#context.flowOf(dialog, nextHop), (resolution) => {
+      if (resolution.ok) this.#sendInDialog(dialog, sketch, resolution.flow, application, reply);
+      else reply(refusal(resolution.reason));
+    });
+  }
+
+  applicationLost(application: Application): void {
+    for (const invite of [...this.#invites.values()]) {
+      if (invite.application === application) invite.applicationLost();
+    }
+  }
+
+  stop(): void {
+    for (const invite of this.#invites.values()) invite.stop();
+    this.#invites.clear();
+  }
+
+  #launch(sketch: SipRequest, resolution: Resolution, application: Application, reply: Reply): void {
+    if (!resolution.ok && (resolution.unresolved === undefined || resolution.listener === undefined)) {
+      reply(refusal(resolution.reason));
+      return;
+    }
+    const flow = resolution.ok ? resolution.flow : nowhere(resolution.listener);
+    if (flow === undefined) {
+      reply(refusal("requested protocol/transport not available"));
+      return;
+    }
+    if (this.#context.isOwn(flow.remote)) {
+      reply(refusal("can not send request to myself"));
+      return;
+    }
+    const request = newRequest(sketch, flow, this.#context.random);
+    const id = dialogId(request.headers.get("Call-ID") ?? "", tagOf(request.headers.get("From")) ?? "");
+    const transactionId = randomUuid(this.#context.random);
+    if (request.method !== "INVITE") {
+      reply(echoOf(serialize(request), flow, transactionId));
+      if (resolution.ok) this.#sendPlain(request, flow, application, transactionId, undefined);
+      else this.#deliver(madeUp(request, 503), flow, 0, application, transactionId, "");
+      return;
+    }
+    if (this.#context.dialogs.byId(id) !== undefined) {
+      reply(refusal("a dialog with that Call-ID and tag exists"));
+      return;
+    }
+    if (this.#context.dialogs.size >= this.#context.maxDialogs) {
+      reply(refusal("too many dialogs"));
+      return;
+    }
+    const invite = this.#newInvite({ transactionId, dialogId: id }, request, flow, application, undefined);
+    reply(echoOf(serialize(request), flow, transactionId));
+    if (resolution.ok) invite.begin();
+    else invite.fail(503);
+  }
+
+  #newInvite(
+    ids: { readonly transactionId: string; readonly dialogId: string },
+    request: SipRequest,
+    flow: Flow,
+    application: Application,
+    within: Dialog | undefined,
+  ): SentInvite {
+    const invite = new SentInvite(this.#context, ids, request, flow, application, within, (done) => {
+      this.#invites.delete(done.transactionId);
+    });
+    this.#invites.set(ids.transactionId, invite);
+    return invite;
+  }
+
+  #sendInDialog(dialog: Dialog, sketch: SipRequest, flow: Flow, application: Application, reply: Reply): void {
+    const sequence = Math.max(parseCSeq(sketch.headers.get("CSeq"))?.number ?? 0, dialog.localSeq + 1);
+    dialog.localSeq = sequence;
+    const request = dialogRequest(dialog, sketch, flow, sequence, this.#context.random);
+    const transactionId = randomUuid(this.#context.random);
+    const isGlare = this.#glares(dialog, sketch);
+    const reInvite =
+      sketch.method === "INVITE" && !isGlare
+        ? this.#newInvite({ transactionId, dialogId: dialog.id }, request, flow, application, dialog)
+        : undefined;
+    reply(echoOf(serialize(request), flow, transactionId));
+    if (isGlare) this.#deliver(madeUp(request, 491), flow, 0, application, transactionId, dialog.id);
+    else if (reInvite !== undefined) reInvite.begin();
+    else if (sketch.method === "BYE") this.#sendBye(dialog, request, flow, application, transactionId);
+    else this.#sendPlain(request, flow, application, transactionId, dialog);
+  }
+
+  /** RFC 3261 §14.1, RFC 3311 §5.1: no second offer while one is open; the application hears what the peer would say. */
+  #glares(dialog: Dialog, sketch: SipRequest): boolean {
+    if (sketch.method === "INVITE") return dialog.sentInvite !== undefined || dialog.receivedInvite !== undefined;
+    return sketch.method === "UPDATE" && sketch.body.length > 0 && dialog.openUpdate !== undefined;
+  }
+
+  #sendBye(dialog: Dialog, request: SipRequest, flow: Flow, application: Application, transactionId: string): void {
+    if (dialog.sentInvite?.isPending && dialog.state === "confirmed")
+      dialog.sentInvite.cancel(request.headers.clone().delete("Reason"));
+    const go = (): void => this.#sendPlain(request, flow, application, transactionId, dialog);
+    // RFC 3261 §15: the called side waits for the ACK.
+    if (dialog.receivedInvite === undefined) go();
+    else dialog.receivedInvite.whenAcknowledged(go);
+  }
+
+  #sendPlain(
+    request: SipRequest,
+    flow: Flow,
+    application: Application,
+    transactionId: string,
+    dialog: Dialog | undefined,
+  ): void {
+    const isOffer = dialog !== undefined && request.method === "UPDATE" && request.body.length > 0;
+    if (isOffer) dialog.openUpdate = "sent";
+    const finish = (response: SipResponse, from: Flow, size: number): void => {
+      if (isOffer && response.status >= 200) dialog.openUpdate = undefined;
+      this.#deliver(response, from, size, application, transactionId, dialog?.id ?? "");
+      if (dialog !== undefined && response.status >= 200) this.#afterInDialog(dialog, request, response);
+    };
+    this.#context.transactions.request(request, flow, {
+      response: (response, from) => {
+        if (response.status !== 100) finish(response, from, serialize(response).length);
+      },
+      failure: (cause) => finish(madeUp(request, cause === "timeout" ? 408 : 503), flow, 0),
+    });
+  }
+
+  /** What a final response means for the dialog it came in. */
+  #afterInDialog(dialog: Dialog, request: SipRequest, response: SipResponse): void {
+    const { status } = response;
+    if (request.method === "BYE") {
+      // A challenge is answered with another BYE, in the same dialog.
+      if (status !== 401 && status !== 407) this.#context.dialogs.remove(dialog);
+    } else if (request.method === "UPDATE") {
+      if (status < 300) {
+        const target = parseNameAddr(response.headers.list("Contact")[0] ?? "")?.uri;
+        if (target !== undefined) dialog.remoteTarget = target;
+        if (request.body.length > 0) dialog.localSdp = request.body;
+        this.#context.sessionAgreed(dialog, request, response);
+      } else if (status === 481 || status === 408) this.#context.hangUp(dialog, `UPDATE answered ${status}`, true);
+    }
+  }
+
+  #deliver(
+    response: SipResponse,
+    flow: Flow,
+    size: number,
+    application: Application,
+    transactionId: string,
+    id: string,
+  ): void {
+    application.deliver({
+      source: "network",
+      message: md5Last(response),
+      size,
+      protocol: flow.listener.protocol,
+      ...(size === 0 ? {} : { remote: flow.remote }),
+      transactionId,
+      dialogId: id,
+    });
+  }
+}
+
+function lacksType(sketch: SipRequest): boolean {
+  if (sketch.body.length === 0 || sketch.headers.has("Content-Type")) return false;
+  return sketch.body.subarray(0, 3).toString() !== "v=0";
+}
+
+/** The flow of a request that cannot be sent, so that it can still be shown. */
+function nowhere(listener: Flow["listener"] | undefined): Flow | undefined {
+  return listener === undefined ? undefined : { listener, remote: { host: listener.bound.host, port: 0 } };
+}
+
+/** Literals go on at once and so keep their order; names take a turn through DNS. */
+export function whenResolved(resolution: Resolution | Promise<Resolution>, go: (resolution: Resolution) => void): void {
+  if (!(resolution instanceof Promise)) {
+    go(resolution);
+    return;
+  }
+  resolution.then(go, (error: unknown) => go({ ok: false, reason: String(error) }));
+}
