@@ -96,5 +96,9 @@ function mediaProblems({ media }: Config): ConfigProblem[] {
     media.sip_port_max - media.sip_port_min < 3
       ? [{ key: "media.sip_port_max", text: "must be at least 3 above media.sip_port_min." }]
       : [];
-  return [...addresses, ...range];
+  const ports =
+    media.public_port > media.public_port_max
+      ? [{ key: "media.public_port_max", text: "must not be below media.public_port." }]
+      : [];
+  return [...addresses, ...range, ...ports];
 }

@@ -182,8 +182,12 @@ const media = section(
       says: "Local addresses of the public UDP port (one IPv4, one IPv6).",
     }),
     public_port: port({
-      default: 40_000,
-      says: "Public UDP port of the first worker; the others take the next ones. 0 takes free ones.",
+      default: 10_000,
+      says: "First public UDP port; each worker has one of its own. 0 takes free ones.",
+    }),
+    public_port_max: port({
+      default: 10_999,
+      says: "Last public UDP port; those behind the workers' are for calls that share a relay address with another call.",
     }),
     workers: whole(0, 64, { default: 0, says: "Media workers; 0 means one per core." }),
     sip_bind_address: text({ default: "127.0.0.1", says: "Local address for RTP with the PBX." }),

@@ -9,7 +9,6 @@ import type { MediaCallPort, MediaEvents, MediaStatistics } from "./ports.ts";
 /** A call's media: opened for the answer, connected after pre_accept, sending after accept. */
 export class MediaSide {
   readonly #context: CallContext;
-  #offer: WhatsAppOffer | undefined;
   #media: MediaCallPort | undefined;
   #last: MediaStatistics | undefined;
 
@@ -39,14 +38,13 @@ export class MediaSide {
       const cause = read.problem.code === "no_common_codec" ? "no_common_codec" : "bad_offer";
       return take({ type: "offer_unusable", cause, detail: read.problem.text });
     }
-    this.#offer = read.value;
     take(await this.#open(read.value));
   }
 
   async #open(offer: WhatsAppOffer): Promise<Event> {
     const { world, call } = this.#context;
     try {
-      const media = await world.media.open(call().id, this.#events());
+      const media = await world.media.open(call().id, offer, this.#events());
       this.#media = media;
       // The caller may have given up while the worker made room; then nobody else closes it.
       if (call().state === "ended") await this.close();
@@ -58,7 +56,7 @@ export class MediaSide {
   }
 
   connect(): void {
-    if (this.#offer !== undefined) this.#media?.connect(this.#offer);
+    this.#media?.connect();
   }
 
   /** Resolves when the worker has forgotten the call. */

@@ -161,8 +161,8 @@ export interface MediaCallPort {
   readonly ssrc: number;
   /** Where the PBX shall send its RTP (RTCP at port + 1). */
   readonly sipAddress: { readonly address: string; readonly port: number };
-  /** Starts ICE and DTLS. Sends no RTP. */
-  connect(offer: WhatsAppOffer): void;
+  /** Starts ICE and DTLS towards the far end of the offer. Sends no RTP. */
+  connect(): void;
   /** The PBX's session, at the answer and again at every re-INVITE. */
   setSipSession(session: SipMedia): void;
   /** Meta said 200 to accept: from now on our 20 ms Opus flows, ours first. */
@@ -175,8 +175,12 @@ export interface MediaCallPort {
 }
 
 export interface MediaPort {
-  /** Makes room for a call on a worker. Throws PonteError `media_full` or `media_unavailable`. */
-  open(callId: string, events: MediaEvents): Promise<MediaCallPort>;
+  /**
+   * Makes room for a call on a worker. The offer is needed at once: a far end that another call is talking to gets another
+   * local port (`OpenOptions.remote` of the secure transport), and our answer must announce it. Throws PonteError `media_full`
+   * or `media_unavailable`.
+   */
+  open(callId: string, offer: WhatsAppOffer, events: MediaEvents): Promise<MediaCallPort>;
 }
 
 // ── Storage ────────────────────────────────────────────────────────────────────────────────────────────────────────────

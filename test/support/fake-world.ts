@@ -94,7 +94,7 @@ export class FakeWorld implements CallWorld {
     ready: () => this.sipReady,
   };
   readonly media = {
-    open: async (_id: string, events: MediaEvents): Promise<MediaCallPort> => {
+    open: async (_id: string, _offer: unknown, events: MediaEvents): Promise<MediaCallPort> => {
       if (this.mediaFull) throw new Error("full");
       this.mediaEvents = events;
       return this.#mediaCall();
