@@ -15,8 +15,8 @@ export interface CallsParts {
 const DEFAULT_PAGE = 50;
 /** Keeps an answer below about 1 MB. */
 const MAX_PAGE = 200;
-/** Live figures come from a media worker; a call is shown without them rather than late. */
-const STATISTICS_WAIT_MS = 1_000;
+/** A live call is shown without what its media worker or the database does not tell in time, rather than late or not at all. */
+const LIVE_WAIT_MS = 1_000;
 
 const params = Type.Object({ id: Type.String({ maxLength: 64, description: "ponte's id of the call." }) });
 
@@ -121,8 +121,8 @@ async function show(id: string, { calls, switchboard, clock }: CallsParts) {
     return found && { call: documented(found.call), live: false, events: found.events.map(eventView) };
   }
   const [found, statistics] = await Promise.all([
-    calls.get(id),
-    within(clock, STATISTICS_WAIT_MS, switchboard.statistics(id)),
+    within(clock, LIVE_WAIT_MS, calls.get(id)),
+    within(clock, LIVE_WAIT_MS, switchboard.statistics(id)),
   ]);
   const call = {
     ...found?.call,
