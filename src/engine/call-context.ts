@@ -1,7 +1,7 @@
 import type { Call } from "#core/call/call.ts";
 import type { Event } from "#core/call/event.ts";
 import type { CodecName } from "#core/sdp/session.ts";
-import type { CallJournalPort, Clock, Log, MediaPort, SipPort, WhatsAppPort } from "./ports.ts";
+import type { CallJournalPort, Clock, Latching, Log, MediaPort, SipPort, WhatsAppPort } from "./ports.ts";
 
 /** The parts of the world that a call touches. */
 export interface CallWorld {
@@ -10,8 +10,14 @@ export interface CallWorld {
   readonly sip: SipPort;
   readonly media: MediaPort;
   readonly journal: CallJournalPort;
-  /** Audio formats of a trunk, in its order. */
-  codecsOf(trunk: string): readonly CodecName[];
+  mediaOf(trunk: string): TrunkMedia;
+}
+
+/** What a trunk says about its media. */
+export interface TrunkMedia {
+  /** Audio formats, in the trunk's order. */
+  readonly codecs: readonly CodecName[];
+  readonly latching: Latching;
 }
 
 /** What the three sides of a running call (Meta, PBX, media) know of it and may do. */

@@ -1,7 +1,8 @@
-import type { CodecName, SipMedia } from "#core/sdp/session.ts";
+import type { SipMedia } from "#core/sdp/session.ts";
 import { answerSipReoffer, readSipAnswer } from "#core/sdp/sip-answer.ts";
 import { type SipLocal, writeSipOffer } from "#core/sdp/sip-offer.ts";
-import type { MediaCallPort } from "./ports.ts";
+import type { TrunkMedia } from "./call-context.ts";
+import type { Latching, MediaCallPort } from "./ports.ts";
 
 /**
  * Offer and answer with the PBX (RFC 3264), for the whole dialog. Whatever the PBX renegotiates (hold, another codec, another
@@ -9,11 +10,13 @@ import type { MediaCallPort } from "./ports.ts";
  */
 export class PbxSession {
   readonly #media: MediaCallPort;
+  readonly #latching: Latching;
   #local: SipLocal;
   #remote: SipMedia | undefined;
 
-  constructor(media: MediaCallPort, codecs: readonly CodecName[], sessionId: string) {
+  constructor(media: MediaCallPort, { codecs, latching }: TrunkMedia, sessionId: string) {
     this.#media = media;
+    this.#latching = latching;
     this.#local = { ...media.sipAddress, codecs, sessionId, version: 1, direction: "sendrecv" };
   }
 
@@ -53,6 +56,6 @@ export class PbxSession {
 
   #adopt(remote: SipMedia): void {
     this.#remote = remote;
-    this.#media.setSipSession(remote);
+    this.#media.setSipSession(remote, this.#latching);
   }
 }

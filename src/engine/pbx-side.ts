@@ -16,7 +16,7 @@ export class PbxSide {
   dial(trunk: string, target: string, media: MediaCallPort): void {
     const { world, call } = this.#context;
     const { id, offer, receivedAt } = call();
-    const session = new PbxSession(media, world.codecsOf(trunk), String(receivedAt));
+    const session = new PbxSession(media, world.mediaOf(trunk), String(receivedAt));
     const { number, profileName } = offer.caller;
     const request = {
       callId: id,

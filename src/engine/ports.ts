@@ -153,6 +153,12 @@ export interface MediaEvents {
   onDigit(side: Side, digit: string, durationMs: number): void;
 }
 
+/**
+ * Whose RTP is taken on the PBX side. `strict`: only that of the announced address. `auto`: that of the first address that
+ * sends the agreed format, for a PBX behind NAT.
+ */
+export type Latching = "strict" | "auto";
+
 /** The media of one call. Methods of a closed or lost call do nothing. */
 export interface MediaCallPort {
   /** What our answer to Meta has to say. */
@@ -163,8 +169,8 @@ export interface MediaCallPort {
   readonly sipAddress: { readonly address: string; readonly port: number };
   /** Starts ICE and DTLS towards the far end of the offer. Sends no RTP. */
   connect(): void;
-  /** The PBX's session, at the answer and again at every re-INVITE. */
-  setSipSession(session: SipMedia): void;
+  /** The PBX's session, at the answer and again at every re-INVITE, and whose packets may come in place of its own. */
+  setSipSession(session: SipMedia, latching: Latching): void;
   /** Meta said 200 to accept: from now on our 20 ms Opus flows, ours first. */
   startSending(): void;
   /** Sends one digit by telephone-event to a side, for a PBX that tells its digits by SIP INFO. */

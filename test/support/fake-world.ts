@@ -111,7 +111,7 @@ export class FakeWorld implements CallWorld {
       return this.known;
     },
   };
-  codecsOf = () => ["PCMU", "PCMA"] as const;
+  mediaOf = () => ({ codecs: ["PCMU", "PCMA"], latching: "auto" }) as const;
 
   /** Types of all timeline entries so far. */
   get timeline(): string[] {
