@@ -1,0 +1,145 @@
+import type { RemoteInfo } from "node:dgram";
+import { looksLikeRtcp, RtpView } from "#core/rtp/packet.ts";
+import { Reception } from "#core/rtp/reception.ts";
+import type { SipMedia } from "#core/sdp/session.ts";
+import { RtpOut } from "#media/stage/rtp-out.ts";
+import type { Sink } from "#media/stage/sink.ts";
+import { isSuspectAddress, Latch, type Latching } from "./latch.ts";
+import { RtcpSession } from "./rtcp-session.ts";
+import type { SipSockets } from "./sip-sockets.ts";
+
+export interface PbxLegOptions {
+  readonly sockets: SipSockets;
+  readonly latching: Latching;
+  /** What the PBX is told to send to. */
+  readonly ourAddress: string;
+  readonly ssrc: number;
+  readonly sequence: number;
+  readonly timestamp: number;
+  readonly cname: string;
+  readonly random: () => number;
+  readonly now: () => number;
+  /** A packet of the PBX; the view is the leg's own. */
+  readonly onRtp: Sink;
+}
+
+/** The PBX's side of a call: plain RTP on a port of its own, symmetric, with hold. */
+export class PbxLeg {
+  readonly reception = new Reception();
+  readonly out: RtpOut;
+  readonly rtcp: RtcpSession;
+  readonly refused = { malformed: 0, early: 0, held: 0 };
+  readonly #options: PbxLegOptions;
+  readonly #latch: Latch;
+  readonly #view = new RtpView();
+  #session: SipMedia | undefined;
+  #started = false;
+  #hears = false;
+
+  constructor(options: PbxLegOptions) {
+    this.#options = options;
+    this.#latch = new Latch(options.latching);
+    const { sockets, ssrc, sequence, timestamp, cname, random } = options;
+    this.out = new RtpOut({ ssrc, sequence, timestamp, transmit: (packet) => this.#sendRtp(packet) });
+    this.rtcp = new RtcpSession({
+      out: this.out,
+      reception: this.reception,
+      cname,
+      random,
+      transmit: (packet) => this.#sendRtcp(packet),
+    });
+    sockets.receive(
+      (packet, from) => this.#receiveRtp(packet, from),
+      (packet, from) => this.#receiveRtcp(packet, from),
+    );
+  }
+
+  get session(): SipMedia | undefined {
+    return this.#session;
+  }
+
+  get strangers(): number {
+    return this.#latch.strangers;
+  }
+
+  get addressSuspect(): boolean {
+    return this.#session !== undefined && isSuspectAddress(this.#session.address, this.#options.ourAddress);
+  }
+
+  setSession(session: SipMedia, latching: Latching | undefined, at: number): void {
+    this.#session = session;
+    if (latching !== undefined) this.#latch.setMode(latching);
+    if (session.port !== 0) this.#latch.announce(session.address, session.port, at);
+    this.#direct();
+  }
+
+  /** From now on audio goes to the PBX, as far as it wants any. */
+  start(at: number): void {
+    this.#started = true;
+    this.rtcp.start(at);
+    this.#direct();
+  }
+
+  /** RFC 3264 §5.1: `sendonly` and `inactive` are the PBX's hold, it wants no audio; with `recvonly` it sends none. */
+  #direct(): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    const { direction, port } = session;
+    this.#hears = port !== 0 && (direction === "sendrecv" || direction === "sendonly");
+    this.out.setOpen(this.#started && port !== 0 && (direction === "sendrecv" || direction === "recvonly"));
+  }
+
+  #receiveRtp(packet: Buffer, from: RemoteInfo): void {
+    const session = this.#session;
+    if (session === undefined) {
+      this.refused.early += 1;
+      return;
+    }
+    if (packet.length >= 8 && looksLikeRtcp(packet)) {
+      this.#receiveRtcp(packet, from);
+      return;
+    }
+    const view = this.#view;
+    const at = this.#options.now();
+    if (!view.read(packet, at)) {
+      this.refused.malformed += 1;
+      return;
+    }
+    if (!this.#latch.isSource(from.address, from.port) && !this.#isAdmitted(view.payloadType, from, at)) return;
+    if (!this.#hears) {
+      this.refused.held += 1;
+      return;
+    }
+    this.#options.onRtp(view);
+  }
+
+  /** Only a packet of an agreed format makes somebody the PBX. */
+  #isAdmitted(payloadType: number, from: RemoteInfo, at: number): boolean {
+    const session = this.#session;
+    if (payloadType === session?.audio.payloadType || payloadType === session?.digits?.payloadType) {
+      return this.#latch.admit(from.address, from.port, at);
+    }
+    this.#latch.strangers += 1;
+    return false;
+  }
+
+  #receiveRtcp(packet: Buffer, from: RemoteInfo): void {
+    // A report is believed when it comes from the host that the audio comes from, or should come from.
+    if (this.#latch.target?.address === from.address) this.rtcp.take(packet, this.#options.now());
+    else this.#latch.strangers += 1;
+  }
+
+  #sendRtp(packet: Buffer): boolean {
+    const target = this.#latch.target;
+    return target !== undefined && this.#options.sockets.sendRtp(packet, target.address, target.port);
+  }
+
+  #sendRtcp(packet: Buffer): boolean {
+    const session = this.#session;
+    const target = this.#latch.target;
+    if (session === undefined || target === undefined) return false;
+    // Behind NAT the announced RTCP port means nothing: the next one is the best guess (RFC 3550 §11).
+    const port = target.port === session.port ? session.rtcpPort : target.port + 1;
+    return port > 0 && port < 65_536 && this.#options.sockets.sendRtcp(packet, target.address, port);
+  }
+}

@@ -1,0 +1,100 @@
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { isIPv6 } from "node:net";
+import { PonteError } from "#core/error.ts";
+
+/** An even port whose successor is free is found within a few attempts, or the system has no ports left. */
+const MAX_FREE_PORT_ATTEMPTS = 20;
+
+/** A received datagram and where it came from. Must not throw. */
+export type Receive = (packet: Buffer, from: RemoteInfo) => void;
+
+/** The RTP port of one call towards the PBX and, next to it, its RTCP port (RFC 3550 §11). */
+export class SipSockets {
+  readonly port: number;
+  socketErrors = 0;
+  readonly #rtp: Socket;
+  readonly #rtcp: Socket;
+  #closed = false;
+
+  /** Use `openSipSockets`. */
+  constructor(rtp: Socket, rtcp: Socket) {
+    this.#rtp = rtp;
+    this.#rtcp = rtcp;
+    this.port = rtp.address().port;
+    // ICMP errors of a PBX that closed its port come this way; the silence checks tell of them.
+    for (const socket of [rtp, rtcp]) {
+      socket.on("error", () => {
+        this.socketErrors += 1;
+      });
+    }
+  }
+
+  receive(onRtp: Receive, onRtcp: Receive): void {
+    this.#rtp.on("message", onRtp);
+    this.#rtcp.on("message", onRtcp);
+  }
+
+  /** `address` must be a literal and `port` not 0. The packet must not be changed before it is on its way. */
+  sendRtp(packet: Buffer, address: string, port: number): boolean {
+    if (this.#closed) return false;
+    this.#rtp.send(packet, port, address);
+    return true;
+  }
+
+  sendRtcp(packet: Buffer, address: string, port: number): boolean {
+    if (this.#closed) return false;
+    this.#rtcp.send(packet, port, address);
+    return true;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await Promise.all([closeSocket(this.#rtp), closeSocket(this.#rtcp)]);
+  }
+}
+
+/**
+ * Binds a pair of ports. With port 0 the system chooses a free even one. Rejects with PonteError `media_port_taken`.
+ */
+export async function openSipSockets(address: string, port: number): Promise<SipSockets> {
+  let cause: unknown;
+  for (let attempt = 0; attempt < (port === 0 ? MAX_FREE_PORT_ATTEMPTS : 1); attempt += 1) {
+    const rtp = makeSocket(address);
+    const rtcp = makeSocket(address);
+    try {
+      await bind(rtp, address, port);
+      const chosen = rtp.address().port;
+      if (chosen % 2 !== 0) throw new PonteError("media_port_taken", `RTP port ${chosen} is odd`, { retryable: true });
+      await bind(rtcp, address, chosen + 1);
+      return new SipSockets(rtp, rtcp);
+    } catch (error) {
+      cause = error;
+      await Promise.all([closeSocket(rtp), closeSocket(rtcp)]);
+    }
+  }
+  const text = `cannot bind RTP port ${port} and the next one at ${address}`;
+  throw new PonteError("media_port_taken", text, { cause, retryable: true });
+}
+
+/** Addresses are literals: nothing is looked up, and nothing waits for it. */
+function makeSocket(address: string): Socket {
+  const lookup = (literal: string, _: unknown, callback: (error: null, address: string, family: number) => void) =>
+    callback(null, literal, isIPv6(literal) ? 6 : 4);
+  return isIPv6(address)
+    ? createSocket({ type: "udp6", ipv6Only: true, lookup })
+    : createSocket({ type: "udp4", lookup });
+}
+
+async function bind(socket: Socket, address: string, port: number): Promise<void> {
+  const listening = once(socket, "listening");
+  socket.bind({ address, port, exclusive: true });
+  await listening;
+}
+
+async function closeSocket(socket: Socket): Promise<void> {
+  const closed = once(socket, "close");
+  socket.close();
+  await closed;
+}

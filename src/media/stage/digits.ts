@@ -1,0 +1,68 @@
+import type { DigitReceiver } from "#core/rtp/digit-receiver.ts";
+import type { DigitOutput } from "#core/rtp/digit-sender.ts";
+import type { RtpView } from "#core/rtp/packet.ts";
+import { EVENT_BYTES, readEvent, writeEvent } from "#core/rtp/telephone-event.ts";
+import type { RtpOut } from "./rtp-out.ts";
+import { takeSlot } from "./scratch.ts";
+import type { Sink } from "./sink.ts";
+
+/** Reads telephone-events into a receiver. */
+export function receiveDigits(receiver: DigitReceiver): Sink {
+  return (packet) => {
+    const event = readEvent(packet.bytes, packet.start, packet.end);
+    if (event !== undefined) receiver.take(event, packet.timestamp, packet.marker, packet.at);
+  };
+}
+
+/**
+ * Puts the packets of digits into a stream: same SSRC and sequence, the timestamp of the digit's start at the clock of the
+ * stream, the duration at that of the digits. WhatsApp has 48000 for the one and 8000 for the other.
+ */
+export class DigitsToRtp implements DigitOutput {
+  readonly #out: RtpOut;
+  readonly #payloadType: number;
+  readonly #now: () => number;
+  #timestamp = 0;
+
+  constructor(out: RtpOut, payloadType: number, now: () => number) {
+    this.#out = out;
+    this.#payloadType = payloadType;
+    this.#now = now;
+  }
+
+  begin(): void {
+    this.#out.reserve(this);
+    this.#timestamp = this.#out.beginEvent(this, this.#now());
+  }
+
+  packet(event: number, end: boolean, volume: number, duration: number, marker: boolean): void {
+    const slot = takeSlot();
+    writeEvent(slot.payload, 0, { event, end, volume, duration });
+    this.#out.sendEvent(slot, EVENT_BYTES, this.#payloadType, marker, this.#timestamp, this.#now());
+  }
+
+  done(durationMs: number): void {
+    this.#out.endEvent(this, this.#timestamp, (durationMs * this.#out.clockRate) / 1_000);
+    this.#out.reserve(undefined);
+  }
+}
+
+/** Where the packets of one direction go, by payload type (RFC 3551 §3). */
+export interface Sorting {
+  readonly audio: number;
+  readonly takeAudio: Sink;
+  /** Undefined when no digits were agreed. */
+  readonly digits: number | undefined;
+  readonly takeDigits: Sink;
+  /** Comfort noise, and whatever else was not agreed. */
+  readonly takeOther: Sink;
+}
+
+export function sortByPayloadType(sorting: Sorting): Sink {
+  const { audio, takeAudio, digits, takeDigits, takeOther } = sorting;
+  return (packet: RtpView) => {
+    if (packet.payloadType === audio) takeAudio(packet);
+    else if (packet.payloadType === digits) takeDigits(packet);
+    else takeOther(packet);
+  };
+}
