@@ -27,6 +27,8 @@ export interface ClientOptions {
   readonly connections?: number;
   /** False behind a pooler in transaction mode, which cannot keep prepared statements. */
   readonly prepare?: boolean;
+  /** True: connections are never recycled, because something (a lock) belongs to the session. */
+  readonly forever?: boolean;
   readonly onClose?: () => void;
 }
 
@@ -58,6 +60,7 @@ export function connect(options: ClientOptions): Sql {
     backoff: () => RECONNECT_S,
     prepare: options.prepare ?? true,
     onnotice: () => undefined,
+    ...(options.forever === true ? { max_lifetime: null } : {}),
     ...(options.onClose === undefined ? {} : { onclose: options.onClose }),
     connection: {
       application_name: "ponte",

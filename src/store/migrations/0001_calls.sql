@@ -120,9 +120,9 @@ create table api_keys (
   tenant_id  uuid not null references tenants (id),
   name       text not null,
   -- The part of the secret that may be shown.
-  prefix     text not null unique,
+  prefix     text not null,
   -- SHA-256 of the whole secret, which has 256 bits of chance: a slow hash would add nothing.
-  hash       bytea not null,
+  hash       bytea not null unique,
   created_at timestamptz not null default now(),
   revoked_at timestamptz
 );

@@ -1,0 +1,103 @@
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { uuidV7 } from "#core/id.ts";
+import type { ApiKeysPort } from "#engine/ports.ts";
+import type { Sql } from "./client.ts";
+import { storeFailure } from "./failures.ts";
+import { DEFAULT_TENANT } from "./tenant.ts";
+
+/** Longer ones are not ours, and not worth a hash. */
+const MAX_KEY_LENGTH = 256;
+
+/** Characters of a key that are kept, so that people can tell keys apart. */
+const PREFIX_LENGTH = 12;
+
+/** Name of the key that the environment gives. */
+const FROM_ENVIRONMENT = "environment";
+
+/** A key as it is made; the secret is shown this once and never stored. */
+export interface NewKey {
+  readonly id: string;
+  readonly secret: string;
+}
+
+/** Keys of the API. Only their hashes are stored; they have 256 bits of chance, so that a fast hash is enough. */
+export class ApiKeys implements ApiKeysPort {
+  readonly #sql: Sql;
+
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  async create(name: string): Promise<NewKey> {
+    const key = newKey();
+    await this.#insert(this.#sql, key.id, name, key.secret);
+    return key;
+  }
+
+  /** Makes a key when there is none yet, and tells it; undefined when there is one already. */
+  async ensureFirst(): Promise<NewKey | undefined> {
+    return await this.#sql.begin(async (work) => {
+      const tx = work as unknown as Sql;
+      // Two nodes that start at once make one key.
+      await tx`lock table api_keys in share row exclusive mode`;
+      const [any] = await tx`select 1 from api_keys where revoked_at is null`;
+      if (any !== undefined) return undefined;
+      const key = newKey();
+      await this.#insert(tx, key.id, "first", key.secret);
+      return key;
+    });
+  }
+
+  /** The key that the environment gives is valid, and those that it gave before are not. */
+  async ensureGiven(secret: string): Promise<void> {
+    const hash = hashOf(secret);
+    await this.#sql.begin(async (work) => {
+      const tx = work as unknown as Sql;
+      await tx`lock table api_keys in share row exclusive mode`;
+      await tx`
+        update api_keys set revoked_at = now()
+        where name = ${FROM_ENVIRONMENT} and revoked_at is null and hash <> ${hash}`;
+      const [known] = await tx`update api_keys set revoked_at = null where hash = ${hash} returning id`;
+      if (known === undefined) await this.#insert(tx, newId(), FROM_ENVIRONMENT, secret);
+    });
+  }
+
+  async verify(key: string): Promise<{ readonly id: string; readonly name: string } | undefined> {
+    if (key.length === 0 || key.length > MAX_KEY_LENGTH) return undefined;
+    const hash = hashOf(key);
+    try {
+      const [row] = await this.#sql<{ readonly id: string; readonly name: string; readonly hash: Buffer }[]>`
+        select id, name, hash from api_keys where hash = ${hash} and revoked_at is null`;
+      if (row === undefined || !timingSafeEqual(row.hash, hash)) return undefined;
+      return { id: row.id, name: row.name };
+    } catch (error) {
+      throw storeFailure(error);
+    }
+  }
+
+  /** False when there is no such key, or it was revoked already. */
+  async revoke(id: string): Promise<boolean> {
+    const gone = await this.#sql`update api_keys set revoked_at = now() where id = ${id} and revoked_at is null`;
+    return gone.count === 1;
+  }
+
+  async #insert(sql: Sql, id: string, name: string, secret: string): Promise<void> {
+    // A key from the environment may be short; then all of it would be shown.
+    const prefix = secret.length > 2 * PREFIX_LENGTH ? secret.slice(0, PREFIX_LENGTH) : "";
+    await sql`
+      insert into api_keys (id, tenant_id, name, prefix, hash)
+      values (${id}, ${DEFAULT_TENANT}, ${name}, ${prefix}, ${hashOf(secret)})`;
+  }
+}
+
+function newId(): string {
+  return uuidV7(Date.now(), randomBytes(16));
+}
+
+function newKey(): NewKey {
+  return { id: newId(), secret: `ponte_${randomBytes(32).toString("base64url")}` };
+}
+
+function hashOf(secret: string): Buffer {
+  return createHash("sha256").update(secret).digest();
+}
