@@ -233,6 +233,8 @@ export class PortSession implements SecureSession {
     this.#events.onIceConnected();
     if (this.#over) return;
     this.#dtls.start();
+    // A client has said nothing yet that could have been answered.
+    if (this.#dtlsRole === "client") this.#earlyDtls.length = 0;
     for (const early of this.#earlyDtls.splice(0)) this.receive(early.packet, "dtls", early.address, early.port);
   }
 
