@@ -205,11 +205,11 @@ export class IceAgent {
 
   /** A request that fits tells where the far end is (§7.3.1.3), and perhaps that it nominates this pair (§7.3.1.5). */
   #learn(message: StunMessage, address: string, port: number): void {
-    this.#host.onValidated(address, port);
     if (this.#selected?.address === address && this.#selected.port === port) {
       if (this.#options.mode === "lite") this.#consentAt = this.#host.clock.now();
       return;
     }
+    this.#host.onValidated(address, port);
     const nominated = message.useCandidate && this.#role === "controlled";
     if (this.#options.mode === "lite") {
       if (nominated) this.#select(address, port);
