@@ -5,6 +5,7 @@ import { answerSipReoffer, readSipAnswer } from "#core/sdp/sip-answer.ts";
 import type { SipLocal } from "#core/sdp/sip-offer.ts";
 import { writeWhatsAppAnswer } from "#core/sdp/whatsapp-answer.ts";
 import { readWhatsAppOffer } from "#core/sdp/whatsapp-offer.ts";
+import { seededRandom } from "#sandbox/random.ts";
 import { sdpFixture } from "#test/support/fixtures/sdp/read.ts";
 
 const MUTATIONS = 10_000;
@@ -17,15 +18,10 @@ const local: SipLocal = {
   direction: "sendrecv",
 };
 
-/** mulberry32: a small generator with a seed. */
+/** Whole numbers below a bound, from a seed. */
 function seeded(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
+  const random = seededRandom(seed);
+  return (below) => Math.floor(random() * below);
 }
 
 const scraps = [
