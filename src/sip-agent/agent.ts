@@ -4,7 +4,14 @@ import type { SipRequest } from "./message/message.ts";
 import { parseMessage } from "./message/parse.ts";
 import { formatHostPort } from "./message/uri.ts";
 import { parseVia } from "./message/values.ts";
-import { DEFAULT_LIMITS, DEFAULT_PATIENCE, DEFAULT_TIMERS, type Limits, type SipAgentOptions } from "./options.ts";
+import {
+  DEFAULT_LIMITS,
+  DEFAULT_MIN_SESSION_S,
+  DEFAULT_PATIENCE,
+  DEFAULT_TIMERS,
+  type Limits,
+  type SipAgentOptions,
+} from "./options.ts";
 import { type Clock, type Log, silentLog, systemClock, systemRandom } from "./ports.ts";
 import { TransactionLayer } from "./transaction/layer.ts";
 import { type Address, type Protocol, peerList } from "./transport/address.ts";
@@ -99,6 +106,7 @@ export class SipAgent {
         patience,
         transactions,
         maxDialogs: limits.maxDialogs,
+        minSessionS: options.sessionTimer?.minSeconds ?? DEFAULT_MIN_SESSION_S,
         natCorrection: options.natCorrection ?? true,
         isOwn: (address) => transport.isOwn(address),
         resolve: (uri) =>

@@ -75,4 +75,5 @@ export const DEFAULT_LIMITS: Limits = {
   maxUnsentBytes: 16_777_216,
 };
 
-export const DEFAULT_SESSION_TIMER: SessionTimerOptions = { minSeconds: 90 };
+/** RFC 4028 §4. */
+export const DEFAULT_MIN_SESSION_S = 90;

@@ -47,6 +47,8 @@ export class Dialog {
   /** RSeq of the last reliable provisional response that we took (RFC 3262 §4). */
   remoteRSeq: number | undefined;
   sessionTimer: SessionTimer | undefined;
+  /** The peer's latest Allow has UPDATE. */
+  peerTakesUpdate = false;
 
   constructor(
     facts: DialogFacts,

@@ -1,6 +1,7 @@
 import type { Counters } from "#sip-agent/counters.ts";
 import type { Dialog } from "#sip-agent/dialog/dialog.ts";
 import type { DialogRegistry } from "#sip-agent/dialog/registry.ts";
+import type { Side } from "#sip-agent/dialog/session-agreement.ts";
 import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
 import type { Clock, Log, Random } from "#sip-agent/ports.ts";
 import type { TransactionLayer } from "#sip-agent/transaction/layer.ts";
@@ -40,5 +41,7 @@ export type Context = {
   /** Ends a dialog with a BYE of our own; `text` says why, to the peer and to the application if `tell`. */
   readonly hangUp: (dialog: Dialog, text: string, tell: boolean) => void;
   /** A 2xx to INVITE or UPDATE, sent or received: what it says about session timers holds from now on (RFC 4028). */
-  readonly sessionAgreed: (dialog: Dialog, request: SipRequest, response: SipResponse) => void;
+  readonly sessionAgreed: (dialog: Dialog, sender: Side, request: SipRequest, response: SipResponse) => void;
+  /** Seconds; shorter session intervals are refused (RFC 4028 §6). */
+  readonly minSessionS: number;
 };

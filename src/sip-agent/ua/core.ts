@@ -14,6 +14,7 @@ import { dialogRequest } from "./compose.ts";
 import type { Context } from "./context.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender, whenResolved } from "./sender.ts";
+import { SessionKeeper } from "./session-keeper.ts";
 
 /** A `sip` command of an application, as the control protocol describes it. */
 export type SipCommand = {
@@ -30,6 +31,7 @@ export class Core {
   readonly #context: Context;
   readonly #receiver: Receiver;
   readonly #sender: Sender;
+  readonly #sessions: SessionKeeper;
   /** Lost applications whose dialogs still wait for them. */
   readonly #graces = new Set<Alarm>();
 
@@ -39,10 +41,11 @@ export class Core {
       dialogs: new DialogRegistry(),
       flowOf: (dialog, nextHop) => this.#flowOf(dialog, nextHop),
       hangUp: (dialog, text, tell) => this.#hangUp(dialog, text, tell),
-      sessionAgreed: () => undefined,
+      sessionAgreed: (dialog, sender, request, response) => this.#sessions.agreed(dialog, sender, request, response),
     };
     this.#receiver = new Receiver(this.#context, applications);
     this.#sender = new Sender(this.#context);
+    this.#sessions = new SessionKeeper(this.#context, this.#sender, options.minSessionS);
     options.transactions.attach({
       request: (transaction) => this.#receiver.request(transaction),
       cancel: (cancel, invite) => this.#receiver.cancel(cancel, invite),

@@ -1,4 +1,5 @@
 import { Dialog, dialogId } from "#sip-agent/dialog/dialog.ts";
+import { answerRefresh } from "#sip-agent/dialog/session-agreement.ts";
 import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
 import { serialize } from "#sip-agent/message/serialize.ts";
 import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
@@ -12,6 +13,12 @@ import { type Application, type Reply, refusal } from "./application.ts";
 import { contactFor, newTag, response, taggedResponse } from "./compose.ts";
 import type { Context } from "./context.ts";
 import { ReliableProvisionals } from "./reliable-provisionals.ts";
+
+/** How the wait for an ACK ended: it came, 32 s went by without it, or the call was over first. */
+export type AckOutcome = "acknowledged" | "missed" | "over";
+
+/** Called once; returns true if it has ended the call. */
+export type AfterAck = (outcome: AckOutcome) => boolean;
 
 type Stage = "open" | "answered" | "done";
 
@@ -34,8 +41,8 @@ export class ReceivedInvite {
   readonly #reliable: ReliableProvisionals;
   #application: Application;
   #stage: Stage = "open";
-  /** Requests of the application that have to wait for the ACK (RFC 3261 §15: no BYE before it). */
-  #afterAck: (() => void)[] = [];
+  /** Requests of the application that have to wait for the ACK. */
+  #afterAck: AfterAck[] = [];
 
   constructor(
     context: Context,
@@ -67,6 +74,11 @@ export class ReceivedInvite {
 
   get isOpen(): boolean {
     return this.#stage === "open";
+  }
+
+  /** True for the INVITE that begins a call. */
+  get isFirst(): boolean {
+    return this.#isFirst;
   }
 
   get awaitsAck(): boolean {
@@ -132,6 +144,9 @@ export class ReceivedInvite {
     const withContact = isReliable || (sketch.status >= 200 && sketch.status < 300);
     const toTag = sketch.status === 100 ? undefined : (this.#dialog?.facts.localTag ?? this.#tagFor(sketch));
     const answer = response(request, sketch, flow, { toTag, contact: withContact ? contact : undefined });
+    if (!this.#isFirst && sketch.status >= 200 && sketch.status < 300) {
+      answerRefresh(request, answer.headers, this.#dialog?.sessionTimer?.agreement);
+    }
     if (isReliable) answer.headers.set("RSeq", String(this.#reliable.nextNumber()));
     reply({
       ok: true,
@@ -164,7 +179,7 @@ export class ReceivedInvite {
       dialog.state = "confirmed";
       dialog.receivedInvite = this;
       if (answer.body.length > 0) dialog.localSdp = answer.body;
-      this.#context.sessionAgreed(dialog, this.request, answer);
+      this.#context.sessionAgreed(dialog, "them", this.request, answer);
     }
     // RFC 3261 §13.3.1.4: whatever the transport, because the hops behind it may lose packets.
     const repeat = (ms: number): void => {
@@ -181,7 +196,7 @@ export class ReceivedInvite {
   acknowledged(ack: SipRequest, flow: Flow): void {
     if (this.#stage !== "answered" || this.#dialog === undefined) return;
     const dialog = this.#dialog;
-    const waiting = this.#afterAck;
+    const waiting = this.#takeWaiting();
     this.#done();
     dialog.owner.deliver({
       source: "network",
@@ -192,13 +207,12 @@ export class ReceivedInvite {
       transactionId: this.#isFirst ? this.transactionId : randomUuid(this.#context.random),
       dialogId: dialog.id,
     });
-    for (const run of waiting) run();
+    for (const run of waiting) run("acknowledged");
   }
 
-  /** Runs at once, or after the ACK if that is still awaited. */
-  whenAcknowledged(run: () => void): void {
-    if (this.awaitsAck && this.#isFirst) this.#afterAck.push(run);
-    else run();
+  /** Only while the ACK is awaited. */
+  whenAcknowledged(run: AfterAck): void {
+    this.#afterAck.push(run);
   }
 
   /** A PRACK; true if it acknowledges our latest reliable response. */
@@ -237,12 +251,11 @@ export class ReceivedInvite {
 
   #ackMissed(): void {
     const dialog = this.#dialog;
-    const waiting = this.#afterAck;
+    const waiting = this.#takeWaiting();
     this.#context.counters.add("acks_missed");
     this.#done();
-    if (dialog === undefined || dialog.state === "ended") return;
-    if (waiting.length > 0) for (const run of waiting) run();
-    else this.#context.hangUp(dialog, "ACK timeout", true);
+    const ended = waiting.map((run) => run("missed")).includes(true);
+    if (dialog !== undefined && dialog.state !== "ended" && !ended) this.#context.hangUp(dialog, "ACK timeout", true);
   }
 
   #refuse(status: number): void {
@@ -261,9 +274,15 @@ export class ReceivedInvite {
     this.#repeat.stop();
     this.#deadline.stop();
     this.#reliable.stop();
-    this.#afterAck = [];
     if (this.#dialog?.receivedInvite === this) this.#dialog.receivedInvite = undefined;
+    for (const run of this.#takeWaiting()) run("over");
     this.#onDone(this);
+  }
+
+  #takeWaiting(): readonly AfterAck[] {
+    const waiting = this.#afterAck;
+    this.#afterAck = [];
+    return waiting;
   }
 
   #tellCancelled(cancel: SipRequest, flow: Flow): void {

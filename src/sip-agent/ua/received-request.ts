@@ -1,4 +1,5 @@
 import type { Dialog } from "#sip-agent/dialog/dialog.ts";
+import { answerRefresh } from "#sip-agent/dialog/session-agreement.ts";
 import type { SipResponse } from "#sip-agent/message/message.ts";
 import { serialize } from "#sip-agent/message/serialize.ts";
 import { randomUuid } from "#sip-agent/ports.ts";
@@ -64,6 +65,7 @@ export class ReceivedRequest {
     const isRefresh = request.method === "UPDATE" && sketch.status >= 200 && sketch.status < 300;
     const contact = isRefresh ? this.#dialog?.facts.contact : undefined;
     const answer = response(request, sketch, flow, { toTag: newTag(this.#context.random), contact });
+    if (isRefresh) answerRefresh(request, answer.headers, this.#dialog?.sessionTimer?.agreement);
     reply({
       ok: true,
       echo: {

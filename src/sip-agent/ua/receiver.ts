@@ -1,5 +1,6 @@
 import type { Dialog } from "#sip-agent/dialog/dialog.ts";
 import { dialogId } from "#sip-agent/dialog/dialog.ts";
+import { isTooShort } from "#sip-agent/dialog/session-agreement.ts";
 import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
 import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
 import type { ServerTransaction } from "#sip-agent/transaction/runner.ts";
@@ -80,6 +81,7 @@ export class Receiver {
   }
 
   #newInvite(transaction: ServerTransaction): void {
+    if (this.#refusedAsTooShort(transaction)) return;
     const { headers } = transaction.request;
     const fromTag = tagOf(headers.get("From"));
     const contact = parseNameAddr(headers.list("Contact")[0] ?? "");
@@ -139,6 +141,7 @@ export class Receiver {
       return;
     }
 
+    if (this.#refusedAsTooShort(transaction)) return;
     switch (request.method) {
       case "INVITE":
         this.#reInvite(transaction, dialog);
@@ -162,6 +165,16 @@ export class Receiver {
         this.#beginRequest(transaction, dialog.owner, dialog);
         return;
     }
+  }
+
+  #refusedAsTooShort(transaction: ServerTransaction): boolean {
+    const { method } = transaction.request;
+    if (method !== "INVITE" && method !== "UPDATE") return false;
+    if (!isTooShort(transaction.request, this.#context.minSessionS)) return false;
+    const answer = taggedResponse(transaction.request, 422, this.#context.random);
+    answer.headers.set("Min-SE", String(this.#context.minSessionS));
+    transaction.respond(answer);
+    return true;
   }
 
   /** The application is gone and may come back within its grace time. */
@@ -234,7 +247,7 @@ export class Receiver {
       if (dialog === undefined || request.method !== "UPDATE") return;
       if (dialog.openUpdate === "received") dialog.openUpdate = undefined;
       if (answer.status < 300 && answer.body.length > 0) dialog.localSdp = answer.body;
-      if (answer.status < 300) this.#context.sessionAgreed(dialog, transaction.request, answer);
+      if (answer.status < 300) this.#context.sessionAgreed(dialog, "them", transaction.request, answer);
     });
     this.#requests.set(request.transactionId, request);
     request.begin();

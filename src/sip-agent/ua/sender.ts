@@ -1,5 +1,6 @@
 import { type Dialog, dialogId } from "#sip-agent/dialog/dialog.ts";
 import { routed } from "#sip-agent/dialog/route-set.ts";
+import { continueSession } from "#sip-agent/dialog/session-agreement.ts";
 import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
 import { serialize } from "#sip-agent/message/serialize.ts";
 import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
@@ -9,6 +10,7 @@ import type { Resolution } from "#sip-agent/transport/resolve.ts";
 import { type Application, type Reply, refusal, UNKNOWN_DIALOG } from "./application.ts";
 import { dialogRequest, dialogTarget, newRequest } from "./compose.ts";
 import type { Context } from "./context.ts";
+import type { AckOutcome } from "./received-invite.ts";
 import { madeUp, md5Last } from "./responses.ts";
 import { echoOf, SentInvite } from "./sent-invite.ts";
 
@@ -91,6 +93,16 @@ export class Sender {
     });
   }
 
+  /** A request of the agent itself; `stand` takes the answer. */
+  sendOwn(dialog: Dialog, sketch: SipRequest, stand: Application): void {
+    const { nextHop } = routed(dialog.remoteTarget, dialog.routeSet);
+    whenResolved(this.#context.flowOf(dialog, nextHop), (resolution) => {
+      if (resolution.ok && dialog.state !== "ended") {
+        this.#sendInDialog(dialog, sketch, resolution.flow, stand, () => undefined);
+      }
+    });
+  }
+
   applicationLost(application: Application): void {
     for (const invite of [...this.#invites.values()]) {
       if (invite.application === application) invite.applicationLost();
@@ -157,6 +169,9 @@ export class Sender {
     const sequence = Math.max(parseCSeq(sketch.headers.get("CSeq"))?.number ?? 0, dialog.localSeq + 1);
     dialog.localSeq = sequence;
     const request = dialogRequest(dialog, sketch, flow, sequence, this.#context.random);
+    if (sketch.method === "INVITE" || sketch.method === "UPDATE") {
+      continueSession(request.headers, dialog.sessionTimer?.agreement);
+    }
     const transactionId = randomUuid(this.#context.random);
     const isGlare = this.#glares(dialog, sketch);
     const reInvite =
@@ -165,24 +180,28 @@ export class Sender {
         : undefined;
     reply(echoOf(serialize(request), flow, transactionId));
     if (isGlare) this.#deliver(madeUp(request, 491), flow, 0, application, transactionId, dialog.id);
-    else if (reInvite !== undefined) reInvite.begin();
+    else if (reInvite !== undefined) beginAfterAck(reInvite, dialog);
     else if (sketch.method === "BYE") this.#sendBye(dialog, request, flow, application, transactionId);
     else this.#sendPlain(request, flow, application, transactionId, dialog);
   }
 
   /** RFC 3261 §14.1, RFC 3311 §5.1: no second offer while one is open; the application hears what the peer would say. */
   #glares(dialog: Dialog, sketch: SipRequest): boolean {
-    if (sketch.method === "INVITE") return dialog.sentInvite !== undefined || dialog.receivedInvite !== undefined;
+    if (sketch.method === "INVITE") return dialog.sentInvite !== undefined || dialog.receivedInvite?.isOpen === true;
     return sketch.method === "UPDATE" && sketch.body.length > 0 && dialog.openUpdate !== undefined;
   }
 
   #sendBye(dialog: Dialog, request: SipRequest, flow: Flow, application: Application, transactionId: string): void {
     if (dialog.sentInvite?.isPending && dialog.state === "confirmed")
       dialog.sentInvite.cancel(request.headers.clone().delete("Reason"));
-    const go = (): void => this.#sendPlain(request, flow, application, transactionId, dialog);
-    // RFC 3261 §15: the called side waits for the ACK.
-    if (dialog.receivedInvite === undefined) go();
-    else dialog.receivedInvite.whenAcknowledged(go);
+    const go = (outcome: AckOutcome): boolean => {
+      if (outcome !== "over") this.#sendPlain(request, flow, application, transactionId, dialog);
+      else this.#deliver(madeUp(request, 481), flow, 0, application, transactionId, dialog.id);
+      return true;
+    };
+    // RFC 3261 §15: the called side must not hang up before the ACK.
+    if (dialog.receivedInvite?.isFirst && dialog.receivedInvite.awaitsAck) dialog.receivedInvite.whenAcknowledged(go);
+    else go("acknowledged");
   }
 
   #sendPlain(
@@ -218,7 +237,7 @@ export class Sender {
         const target = parseNameAddr(response.headers.list("Contact")[0] ?? "")?.uri;
         if (target !== undefined) dialog.remoteTarget = target;
         if (request.body.length > 0) dialog.localSdp = request.body;
-        this.#context.sessionAgreed(dialog, request, response);
+        this.#context.sessionAgreed(dialog, "us", request, response);
       } else if (status === 481 || status === 408) this.#context.hangUp(dialog, `UPDATE answered ${status}`, true);
     }
   }
@@ -241,6 +260,20 @@ export class Sender {
       dialogId: id,
     });
   }
+}
+
+/** RFC 3261 §14.1: not while the peer's INVITE is unfinished, which it is until its ACK. */
+function beginAfterAck(invite: SentInvite, dialog: Dialog): void {
+  const received = dialog.receivedInvite;
+  if (received === undefined) {
+    invite.begin();
+    return;
+  }
+  received.whenAcknowledged((outcome) => {
+    if (outcome === "acknowledged") invite.begin();
+    else invite.fail(481);
+    return false;
+  });
 }
 
 function lacksType(sketch: SipRequest): boolean {

@@ -186,7 +186,7 @@ export class SentInvite {
     dialog.state = "confirmed";
     if (this.request.body.length > 0) dialog.localSdp = this.request.body;
     if (this.#within === undefined) this.#context.dialogs.add(dialog);
-    this.#context.sessionAgreed(dialog, this.request, response);
+    this.#context.sessionAgreed(dialog, "us", this.request, response);
   }
 
   /** A second phone picked up: RFC 3261 §13.2.2.4 wants it acknowledged; nobody wants it kept. */

@@ -1,0 +1,74 @@
+import type { Dialog } from "#sip-agent/dialog/dialog.ts";
+import { agreementOf, type Side } from "#sip-agent/dialog/session-agreement.ts";
+import { SessionTimer } from "#sip-agent/dialog/session-timer.ts";
+import { Headers } from "#sip-agent/message/headers.ts";
+import { NO_BODY, type SipRequest, type SipResponse } from "#sip-agent/message/message.ts";
+import type { Application, Delivery } from "./application.ts";
+import type { Context } from "./context.ts";
+import type { Sender } from "./sender.ts";
+
+/** Keeps the session timers of all dialogs (RFC 4028). Applications see neither our refreshes nor their answers. */
+export class SessionKeeper {
+  readonly #context: Context;
+  readonly #sender: Sender;
+  readonly #minSeconds: number;
+
+  constructor(context: Context, sender: Sender, minSeconds: number) {
+    this.#context = context;
+    this.#sender = sender;
+    this.#minSeconds = minSeconds;
+  }
+
+  /** A 2xx to an INVITE or UPDATE went over the wire: its timer, or none, holds from now on. */
+  agreed(dialog: Dialog, sender: Side, request: SipRequest, response: SipResponse): void {
+    const theirs = sender === "us" ? response.headers : request.headers;
+    if (theirs.has("Allow")) dialog.peerTakesUpdate = theirs.mentions("Allow", "update");
+    dialog.sessionTimer?.stop();
+    dialog.sessionTimer = undefined;
+    const agreement = agreementOf(sender, response, this.#minSeconds);
+    if (agreement === undefined || dialog.state !== "confirmed") return;
+    dialog.sessionTimer = new SessionTimer(this.#context.clock, agreement, {
+      refresh: () => this.#refresh(dialog),
+      expire: () => {
+        this.#context.counters.add("sessions_expired");
+        this.#context.hangUp(dialog, "Session timer expired", true);
+      },
+    });
+    dialog.sessionTimer.start();
+  }
+
+  /** UPDATE without a body changes nothing but the time; peers that do not take it get our last offer once more. */
+  #refresh(dialog: Dialog): void {
+    const interval = dialog.sessionTimer?.agreement.intervalS;
+    if (interval === undefined || dialog.sentInvite !== undefined || dialog.receivedInvite !== undefined) return;
+    const body = dialog.peerTakesUpdate ? NO_BODY : dialog.localSdp;
+    if (body === undefined) return;
+    const headers = new Headers().add("Supported", "timer").add("Session-Expires", `${interval};refresher=uac`);
+    const method = dialog.peerTakesUpdate ? "UPDATE" : "INVITE";
+    const sketch: SipRequest = { kind: "request", method, uri: "sip:placeholder", headers, body };
+    this.#sender.sendOwn(dialog, sketch, new Refresher(dialog));
+  }
+}
+
+/** Stands in for the application while the agent refreshes a session: it acknowledges, and that is all. */
+class Refresher implements Application {
+  readonly alive = true;
+  readonly #dialog: Dialog;
+
+  constructor(dialog: Dialog) {
+    this.#dialog = dialog;
+  }
+
+  deliver(delivery: Delivery): void {
+    const { message } = delivery;
+    if (message.kind !== "response" || message.status < 200 || message.status >= 300) return;
+    const ack: SipRequest = {
+      kind: "request",
+      method: "ACK",
+      uri: "sip:placeholder",
+      headers: new Headers(),
+      body: NO_BODY,
+    };
+    this.#dialog.sentInvite?.acknowledge(ack, () => undefined);
+  }
+}
