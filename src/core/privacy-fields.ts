@@ -11,6 +11,8 @@ const MAX_DEPTH = 8;
 const MAX_ENTRIES = 200;
 /** Characters of one text: an SDP or a webhook fits, a flood does not. */
 const MAX_TEXT = 16_384;
+/** A word that is longer than this is no token, key or number. */
+const LONGEST_WORD = 1_024;
 /** Names whose kind is remembered; names are few unless somebody puts data into them. */
 const MAX_REMEMBERED_NAMES = 2_000;
 
@@ -84,7 +86,8 @@ function redactString(kind: Kind, value: string, privacy: Privacy): string {
 /** Cut before it is redacted, at the end of a word: half a secret would not be recognised. */
 function cut(text: string): string {
   if (text.length <= MAX_TEXT) return text;
-  const kept = text.slice(0, MAX_TEXT).replace(/[^\s"]{0,1024}$/, "");
+  const end = text.slice(MAX_TEXT - LONGEST_WORD, MAX_TEXT).search(/[^\s"]*$/);
+  const kept = text.slice(0, MAX_TEXT - LONGEST_WORD + end);
   return `${kept}… (${text.length - kept.length} more)`;
 }
 

@@ -85,7 +85,7 @@ const secretRules: readonly Rule[] = [
   // Meta's tokens, JSON Web Tokens and ponte's own keys are known by their first letters.
   { find: /(?<![A-Za-z0-9])EAA[A-Za-z0-9]{8,}/g, replace: () => SECRET },
   { find: /(?<![A-Za-z0-9])eyJ[\w-]{6,}(?:\.[\w-]*){0,2}/g, replace: () => SECRET },
-  { find: /(?<![A-Za-z0-9])ponte_[A-Za-z0-9]+_?[\w-]{12,}/g, replace: () => SECRET },
+  { find: /(?<![A-Za-z0-9])ponte_[\w-]{20,}/g, replace: () => SECRET },
   {
     find: /\b(Bearer|Basic|OAuth)( +)(?!realm\b)(?:[^\s"'\\,;]|\\+\/){4,}/gi,
     replace: (_all, scheme, gap) => `${scheme}${gap}${SECRET}`,
