@@ -7,9 +7,12 @@ const root = fileURLToPath(new URL("..", import.meta.url));
  * One project per suite. `unit` is pure and runs in milliseconds; `protocol` speaks the wire over loopback; `e2e` places
  * calls that are heard, one file at a time, because its audio is measured.
  */
+const report = process.env["PONTE_TEST_REPORT"];
+
 export default defineConfig({
   root,
   test: {
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     // The suite's one Postgres, started by the first test that asks for it.
     globalSetup: ["test/support/database-server.ts"],
     projects: [

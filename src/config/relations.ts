@@ -97,8 +97,8 @@ function mediaProblems({ media }: Config): ConfigProblem[] {
       ? [{ key: "media.sip_port_max", text: "must be at least 3 above media.sip_port_min." }]
       : [];
   const ports =
-    media.public_port > media.public_port_max
-      ? [{ key: "media.public_port_max", text: "must not be below media.public_port." }]
+    media.public_port_max - media.public_port < 64
+      ? [{ key: "media.public_port_max", text: "must be at least 64 above media.public_port." }]
       : [];
   return [...addresses, ...range, ...ports];
 }

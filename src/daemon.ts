@@ -1,0 +1,282 @@
+import { randomBytes } from "node:crypto";
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import type { Config } from "#config/schema.ts";
+import { PonteError } from "#core/error.ts";
+import type { Log, MediaPort } from "#engine/ports.ts";
+import { Sweeper } from "#engine/sweeper.ts";
+import { Switchboard } from "#engine/switchboard.ts";
+import { systemClock } from "#engine/system-clock.ts";
+import type { ReadyCheck } from "#http/ports.ts";
+import { HttpServer } from "#http/server.ts";
+import { MediaPlane } from "#media/plane/media-plane.ts";
+import { SipEdge } from "#sip/edge.ts";
+import { type SipAddress, SipAgent } from "#sip-agent/agent.ts";
+import { openStore, type Store } from "#store/store.ts";
+import { GraphClient } from "#whatsapp/graph.ts";
+import { WebhookReceiver } from "#whatsapp/receiver.ts";
+import { Life } from "./life.ts";
+import {
+  drachtioServer,
+  limitsOf,
+  mediaOf,
+  mediaOptions,
+  routingOf,
+  sipListeners,
+  tokensOf,
+  trunkOptions,
+} from "./wiring.ts";
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly version: string;
+}
+
+export interface DaemonAddresses {
+  readonly httpUrl: string;
+  /** Where the embedded agent takes SIP; absent with a drachtio-server. */
+  readonly sip?: { readonly host: string; readonly port: number };
+  /** The API key that was made at this first start; it is told this once. */
+  readonly newApiKey?: string;
+}
+
+/**
+ * The whole daemon: makes the parts, joins them, starts them in order and stops them in reverse. The one place that knows
+ * everybody.
+ */
+export class Daemon {
+  readonly #options: DaemonOptions;
+  readonly #life: Life;
+  #switchboard: Switchboard | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    this.#life = new Life(options.log);
+  }
+
+  /** Resolves when calls are taken. Throws PonteError naming what is in the way. */
+  async start(): Promise<DaemonAddresses> {
+    const { config, log } = this.#options;
+    const store = await this.#openStore();
+    const newApiKey = await apiKey(store, config);
+    const media = await this.#startMedia();
+    const { edge, address } = await this.#startSip();
+    const whatsapp = await this.#life.begin(
+      "whatsapp",
+      () => graphClient(config, log),
+      (client) => client.stop(),
+    );
+    const switchboard = await this.#startSwitchboard(store, media, edge, whatsapp);
+    await this.#life.begin(
+      "sweeper",
+      () => started(new Sweeper({ sweep: store.sweepDead, whatsapp, clock: systemClock, log })),
+      stopped,
+    );
+    const receiver = await this.#life.begin(
+      "webhooks",
+      () => webhookReceiver(config, log, store, switchboard),
+      stopped,
+    );
+    await receiver.recover();
+    const http = this.#httpServer(store, edge, switchboard, receiver);
+    const { url } = await this.#life.begin(
+      "http",
+      () => http.start(),
+      () => http.stop(),
+    );
+    log.info({ url, version: this.#options.version, calling: config.calling.enabled }, "ponte is ready");
+    return {
+      httpUrl: url,
+      ...(address === undefined ? {} : { sip: address }),
+      ...(newApiKey === undefined ? {} : { newApiKey }),
+    };
+  }
+
+  /** Lets calls end, for as long as `calling.drain_timeout_ms` says, and stops everything. May be called twice. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /** Live calls and their timeline; absent before the start. */
+  get switchboard(): Switchboard | undefined {
+    return this.#switchboard;
+  }
+
+  async #stop(): Promise<void> {
+    const { config, log } = this.#options;
+    log.info({ live_calls: this.#switchboard?.live().length ?? 0 }, "ponte is stopping");
+    await this.#switchboard?.drain(config.calling.drain_timeout_ms);
+    await this.#life.end();
+    log.info({}, "ponte has stopped");
+  }
+
+  #openStore(): Promise<Store> {
+    const { config, log, version } = this.#options;
+    const { url, data_dir, max_connections } = config.database;
+    const options = { log, version, clock: systemClock, url, dataDir: data_dir, connections: max_connections };
+    return this.#life.begin(
+      "store",
+      () => openStore(options),
+      (store) => store.close(),
+    );
+  }
+
+  #startMedia(): Promise<MediaPlane> {
+    const { config, log } = this.#options;
+    return this.#life.begin("media", () => started(new MediaPlane(mediaOptions(config), log)), stopped);
+  }
+
+  async #startSip(): Promise<{ edge: SipEdge; address?: SipAddress }> {
+    const { config, log } = this.#options;
+    const server = drachtioServer(config);
+    const secret = config.sip.secret ?? randomBytes(24).toString("base64url");
+    const agent = server === undefined ? await this.#startAgent(secret) : undefined;
+    const engine = { ...(server ?? agent?.control ?? { host: "127.0.0.1", port: 0 }), secret };
+    const trunks = config.trunks.map(trunkOptions);
+    const edge = await this.#life.begin(
+      "sip",
+      () => started(new SipEdge({ engine, trunks, clock: systemClock, log })),
+      stopped,
+    );
+    const [address] = agent?.sip ?? [];
+    return { edge, ...(address === undefined ? {} : { address }) };
+  }
+
+  async #startAgent(secret: string) {
+    const { config, log } = this.#options;
+    const peers = [...config.sip.peers, ...(await addressesOf(config.trunks.map((trunk) => trunk.host)))];
+    const listeners = sipListeners(config);
+    const agent = new SipAgent({
+      control: { host: "127.0.0.1", port: 0, secret },
+      udp: listeners,
+      tcp: listeners,
+      peers,
+      log: log.child({ part: "sip_agent" }),
+    });
+    return await this.#life.begin(
+      "sip agent",
+      () => agentStarted(agent, config),
+      () => agent.stop(),
+    );
+  }
+
+  async #startSwitchboard(store: Store, media: MediaPort, sip: SipEdge, whatsapp: GraphClient): Promise<Switchboard> {
+    const { config, log } = this.#options;
+    const world = { clock: systemClock, whatsapp, sip, media, journal: store.journal, mediaOf: mediaOf(config.trunks) };
+    this.#switchboard = new Switchboard({
+      world,
+      memory: store.journal,
+      routing: routingOf(config),
+      limits: limitsOf(config),
+      maxCalls: config.calling.max_calls,
+      random: () => randomBytes(16),
+      log,
+    });
+    return this.#switchboard;
+  }
+
+  #httpServer(store: Store, sip: SipEdge, switchboard: Switchboard, receiver: WebhookReceiver): HttpServer {
+    const { config, log, version } = this.#options;
+    return new HttpServer({
+      host: config.http.host,
+      port: config.http.port,
+      version,
+      clock: systemClock,
+      log,
+      calls: store.calls,
+      switchboard,
+      apiKeys: store.apiKeys,
+      metaWebhook: receiver,
+      readyChecks: readyChecks(store, sip),
+    });
+  }
+}
+
+async function started<T extends { start(): Promise<unknown> }>(part: T): Promise<T> {
+  await part.start();
+  return part;
+}
+
+function stopped(part: { stop(): Promise<void> | void }): Promise<void> | void {
+  return part.stop();
+}
+
+/** Port taken, no such address: says which key of the configuration is meant. */
+async function agentStarted(agent: SipAgent, config: Config) {
+  try {
+    return await agent.start();
+  } catch (cause) {
+    const where = `${config.sip.bind_address}:${config.sip.port}`;
+    throw new PonteError(
+      "sip_port_taken",
+      `The SIP agent cannot listen on ${where} (${cause instanceof Error ? cause.message : String(cause)}). Set sip.port or sip.bind_address.`,
+      { cause },
+    );
+  }
+}
+
+/** The configured key, or one that is made at the first start and returned this once. */
+async function apiKey(store: Store, config: Config): Promise<string | undefined> {
+  if (config.http.api_key === undefined) return (await store.apiKeys.ensureFirst())?.secret;
+  await store.apiKeys.ensureGiven(config.http.api_key);
+  return undefined;
+}
+
+function graphClient(config: Config, log: Log): GraphClient {
+  const { meta } = config;
+  return new GraphClient(
+    {
+      baseUrl: meta.graph_url,
+      version: meta.graph_version,
+      channels: tokensOf(config),
+      requestTimeoutMs: meta.request_timeout_ms,
+      ...(meta.access_token === undefined ? {} : { accessToken: meta.access_token }),
+    },
+    { clock: systemClock, log, random: Math.random },
+  );
+}
+
+function webhookReceiver({ meta }: Config, log: Log, store: Store, engine: Switchboard): WebhookReceiver {
+  return new WebhookReceiver({
+    inbox: store.inbox,
+    engine,
+    secrets: meta.app_secrets,
+    log,
+    clock: systemClock,
+    ...(meta.verify_token === undefined ? {} : { verifyToken: meta.verify_token }),
+  });
+}
+
+function readyChecks(store: Store, sip: SipEdge): readonly ReadyCheck[] {
+  return [
+    { name: "database", check: async () => ({ ok: await answers(store.calls.ping()) }) },
+    { name: "sip", check: async () => (sip.ready() ? { ok: true } : { ok: false, detail: "the SIP engine is away" }) },
+  ];
+}
+
+async function answers(probe: Promise<void>): Promise<boolean> {
+  return probe.then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Every address behind the names of the trunks: the agent takes requests from addresses. */
+async function addressesOf(hosts: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    hosts.map(async (host) => {
+      if (isIP(host) !== 0) return [host];
+      try {
+        return (await lookup(host, { all: true })).map(({ address }) => address);
+      } catch (cause) {
+        throw new PonteError("trunk_unknown", `The trunk host ${host} has no address. Correct trunks[].host.`, {
+          cause,
+        });
+      }
+    }),
+  );
+  return found.flat();
+}
