@@ -19,8 +19,8 @@ export interface InDialogParts {
 /** Takes the requests of a PBX inside an established call, all but BYE. */
 export class InDialog {
   readonly #parts: InDialogParts;
-  /** An offer of the PBX is being answered: there can be one at a time (RFC 3264 §4). */
-  #offerOpen = false;
+  /** Ends the offer of the PBX that is being answered: there can be one at a time (RFC 3264 §4). */
+  #concludeOffer: ((outcome: () => void) => void) | undefined;
   /** Our offer went out in a 200; the ACK brings the answer (RFC 3261 §14.2). */
   #answerInAck = false;
 
@@ -58,6 +58,11 @@ export class InDialog {
       default:
         request.respond(405, { headers: { Allow: ALLOW } });
     }
+  }
+
+  /** The call is over. RFC 3261 §15.1.2: what is pending then is answered with 487. */
+  close(): void {
+    this.#concludeOffer?.(() => undefined);
   }
 
   #offered(request: IncomingRequest): void {
@@ -98,25 +103,23 @@ export class InDialog {
     ask: () => Promise<string | undefined>,
     done: (sdp: string | undefined) => void,
   ): void {
-    if (this.#offerOpen) {
+    if (this.#concludeOffer !== undefined) {
       // RFC 3261 §14.2, RFC 3311 §5.2.
       request.respond(500, { reason: "Offer in progress", headers: { "Retry-After": "1" } });
       return;
     }
-    this.#offerOpen = true;
-    let cancelled = false;
-    request.onCancel(() => {
-      cancelled = true;
-    });
+    let open = true;
     const conclude = (outcome: () => void): void => {
-      if (!this.#offerOpen) return;
-      this.#offerOpen = false;
+      if (!open) return;
+      open = false;
+      this.#concludeOffer = undefined;
       cancelTimer();
-      if (cancelled) return;
       if (this.#parts.alive()) outcome();
-      // RFC 3261 §15.1.2: what is pending when the BYE comes is answered with 487.
       else request.respond(487);
     };
+    this.#concludeOffer = conclude;
+    // The engine has answered both the CANCEL and the request.
+    request.onCancel(() => conclude(() => undefined));
     const refuse = (why: string): void => {
       this.#parts.log.warn({ method: request.method, why }, "offer of the pbx not answered");
       request.respond(500);

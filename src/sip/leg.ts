@@ -271,6 +271,7 @@ export class SipLeg implements SipLegPort {
     if (this.#state.name === "over") return;
     this.#state = { name: "over" };
     this.#clearTimers();
+    this.#inDialog.close();
     this.#parts.onOver(this);
     try {
       tell();

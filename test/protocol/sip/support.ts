@@ -201,7 +201,7 @@ export const gaveUp = { result: "cancelled", by: "caller", cause: "caller_gave_u
 /** A PBX that does what a test says, on an agent of its own, so that its timers are real. */
 export class ScriptedPbx {
   readonly agent: SipAgent;
-  /** Requests in the order in which they came, as `METHOD reason-header`. */
+  /** Requests in the order in which they came. */
   readonly seen: IncomingRequest[] = [];
   port = 0;
   tcpPort = 0;
@@ -229,8 +229,9 @@ export class ScriptedPbx {
       methods: ["invite", "options", "message"],
       onRequest: (request) => {
         if (request.method !== "OPTIONS" || request.inDialog) this.seen.push(request);
-        if (request.method === "BYE") request.respond(200);
         this.onRequest(request);
+        // Unless the test has answered it otherwise.
+        if (request.method === "BYE") request.respond(200);
         this.#listener?.();
       },
     });

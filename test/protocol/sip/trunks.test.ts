@@ -1,0 +1,116 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { Cleanup, dialRequest, gaveUp, ScriptedPbx, silentPeer, startEdge, Told } from "./support.ts";
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+
+async function scripted(): Promise<ScriptedPbx> {
+  const pbx = cleanup.add(await new ScriptedPbx().start(), (each) => each.stop());
+  pbx.onRequest = (request) => {
+    if (request.method === "OPTIONS") request.respond(404);
+  };
+  return pbx;
+}
+
+describe("a trunk", () => {
+  test("is up with any answer to OPTIONS, and down without one", async () => {
+    const pbx = await scripted();
+    const world = await startEdge(cleanup, { port: pbx.port, optionsIntervalMs: 20 });
+    await expect.poll(() => world.edge.trunkStates()).toMatchObject([{ name: "pbx", state: "up", status: 404 }]);
+    pbx.onRequest = (request) => {
+      if (request.method === "OPTIONS") request.respond(503);
+    };
+    await expect.poll(() => world.edge.trunkStates()).toMatchObject([{ state: "up", status: 503 }]);
+    const lines = world.log.lines.map((line) => line.message).filter((message) => message.startsWith("trunk"));
+    expect(lines).toEqual(["trunk up"]);
+  });
+
+  test("over TCP that nobody takes is down at once", async () => {
+    const pbx = await scripted();
+    const port = pbx.tcpPort;
+    await pbx.stop();
+    const world = await startEdge(cleanup, { port, transport: "tcp", optionsIntervalMs: 60_000 });
+    await expect.poll(() => world.edge.trunkStates()).toMatchObject([{ state: "down" }]);
+    const told = new Told();
+    world.edge.dial(dialRequest("100"), told);
+    expect(await told.end()).toBe("failed 503");
+  });
+
+  test("that is not asked stays unknown", async () => {
+    const world = await startEdge(cleanup, { optionsIntervalMs: 0 });
+    expect(world.edge.trunkStates()).toMatchObject([{ state: "unknown" }]);
+  });
+});
+
+describe("a call to a PBX", () => {
+  const limits = { probeAfterMs: 40, noResponseMs: 120, goodbyeMs: 100 };
+
+  test("that is gone fails within the limit, and leaves no timer", async () => {
+    const { port } = await silentPeer(cleanup);
+    const world = await startEdge(cleanup, { port, optionsIntervalMs: 60_000 }, limits);
+    const timers = world.clock.pending;
+    const told = new Told();
+    const startedAt = performance.now();
+    const leg = world.edge.dial(dialRequest("100"), told);
+    expect(await told.end()).toBe("failed 408");
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeGreaterThan(100);
+    expect(tookMs).toBeLessThan(1_000);
+    await leg.hangUp(gaveUp);
+    expect(world.edge.counters()).toMatchObject({ legs: 0, dialogs: 0 });
+    expect(world.clock.pending).toBe(timers);
+  });
+
+  test("that is slow but there is waited for", async () => {
+    const pbx = await scripted();
+    const world = await startEdge(cleanup, { port: pbx.port, optionsIntervalMs: 60_000 }, limits);
+    const told = new Told();
+    const leg = world.edge.dial(dialRequest("100"), told);
+    const invite = await pbx.request("INVITE");
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    expect(told.lines).toEqual([]);
+    invite.respond(180);
+    await told.until(/^progress 180$/);
+    await leg.hangUp(gaveUp);
+    expect(told.lines).toEqual(["progress 180", "failed 487"]);
+  });
+});
+
+describe("a request out of the blue", () => {
+  async function ask(method: string, change: { port?: number; host?: string; headers?: Record<string, string> } = {}) {
+    const pbx = await scripted();
+    const world = await startEdge(cleanup, {
+      port: pbx.port,
+      ...(change.host === undefined ? {} : { host: change.host }),
+    });
+    const uri = `sip:100@${world.sip.host}:${world.sip.port}`;
+    const contact = { Contact: `<sip:pbx@127.0.0.1:${pbx.port}>` };
+    const answer = await pbx.ask(method, { uri, headers: { ...contact, ...change.headers } });
+    expect(world.edge.counters()).toMatchObject({ legs: 0, dialogs: 0 });
+    return { answer, world };
+  }
+
+  test("OPTIONS says what we can", async () => {
+    const { answer } = await ask("OPTIONS");
+    expect([answer.status, answer.header("Allow")]).toEqual([200, "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"]);
+  });
+
+  test("INVITE is refused with a reason, and logged", async () => {
+    const { answer, world } = await ask("INVITE");
+    expect([answer.status, answer.reason]).toEqual([403, "Calls to WhatsApp are not enabled"]);
+    expect(answer.header("Reason")).toContain("Q.850;cause=21");
+    expect(world.log.lines.map((line) => line.message)).toContain(
+      "call of the pbx refused: calls to WhatsApp are not enabled",
+    );
+  });
+
+  test.each(["MESSAGE", "REGISTER", "SUBSCRIBE", "PUBLISH"])("%s is not allowed", async (method) => {
+    const { answer } = await ask(method);
+    expect([answer.status, answer.header("Allow") !== undefined]).toEqual([405, true]);
+  });
+
+  test("from an address that is no trunk is forbidden", async () => {
+    const { answer } = await ask("OPTIONS", { host: "192.0.2.1" });
+    expect(answer.status).toBe(403);
+  });
+});
