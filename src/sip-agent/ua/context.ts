@@ -36,8 +36,8 @@ export type Context = {
   readonly natCorrection: boolean;
   readonly resolve: (uri: string) => Resolution | Promise<Resolution>;
   readonly isOwn: (address: Address) => boolean;
-  /** Where requests of a dialog go: its route set, its flow, its remote target. */
-  readonly flowOf: (dialog: Dialog, nextHop: string) => Resolution | Promise<Resolution>;
+  /** Where a request to `target` in a dialog goes: along the route set, over the dialog's flow, or straight there. */
+  readonly flowOf: (dialog: Dialog, target: string) => Resolution | Promise<Resolution>;
   /** Ends a dialog with a BYE of our own; `text` says why, to the peer and to the application if `tell`. */
   readonly hangUp: (dialog: Dialog, text: string, tell: boolean) => void;
   /** A 2xx to INVITE or UPDATE, sent or received: what it says about session timers holds from now on (RFC 4028). */

@@ -39,7 +39,7 @@ export class Core {
     this.#context = {
       ...options,
       dialogs: new DialogRegistry(),
-      flowOf: (dialog, nextHop) => this.#flowOf(dialog, nextHop),
+      flowOf: (dialog, target) => this.#flowOf(dialog, target),
       hangUp: (dialog, text, tell) => this.#hangUp(dialog, text, tell),
       sessionAgreed: (dialog, sender, request, response) => this.#sessions.agreed(dialog, sender, request, response),
     };
@@ -100,8 +100,7 @@ export class Core {
   #hangUp(dialog: Dialog, text: string, tell: boolean): void {
     if (dialog.sentInvite?.isPending) dialog.sentInvite.cancel(new Headers());
     this.#context.dialogs.remove(dialog);
-    const { nextHop } = routed(dialog.remoteTarget, dialog.routeSet);
-    whenResolved(this.#flowOf(dialog, nextHop), (resolution) => {
+    whenResolved(this.#flowOf(dialog, dialog.remoteTarget), (resolution) => {
       this.#sendOwnBye(dialog, resolution.ok ? resolution.flow : dialog.flow, text, tell);
     });
   }
@@ -129,9 +128,10 @@ export class Core {
    * Where a request of a dialog goes. A route is followed. Without one, a living TCP connection of the dialog is used again,
    * and a peer whose Contact is not the address that it sends from is answered where it sends from, on the same transport.
    */
-  #flowOf(dialog: Dialog, nextHop: string): Resolution | Promise<Resolution> {
+  #flowOf(dialog: Dialog, target: string): Resolution | Promise<Resolution> {
     const { flow } = dialog;
-    if (dialog.routeSet.length > 0 || nextHop !== dialog.remoteTarget) return this.#context.resolve(nextHop);
+    const { nextHop } = routed(target, dialog.routeSet);
+    if (nextHop !== dialog.remoteTarget) return this.#context.resolve(nextHop);
     if (flow.connection?.usable) return { ok: true, flow };
     if (this.#context.natCorrection && this.#isBehindNat(dialog)) return { ok: true, flow };
     return this.#context.resolve(nextHop);

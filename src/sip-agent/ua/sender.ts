@@ -1,5 +1,4 @@
 import { type Dialog, dialogId } from "#sip-agent/dialog/dialog.ts";
-import { routed } from "#sip-agent/dialog/route-set.ts";
 import { continueSession } from "#sip-agent/dialog/session-agreement.ts";
 import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
 import { serialize } from "#sip-agent/message/serialize.ts";
@@ -86,8 +85,7 @@ export class Sender {
       reply(refusal("too many transactions"));
       return;
     }
-    const { nextHop } = routed(dialogTarget(dialog, sketch), dialog.routeSet);
-    whenResolved(this.#context.flowOf(dialog, nextHop), (resolution) => {
+    whenResolved(this.#context.flowOf(dialog, dialogTarget(dialog, sketch)), (resolution) => {
       if (resolution.ok) this.#sendInDialog(dialog, sketch, resolution.flow, application, reply);
       else reply(refusal(resolution.reason));
     });
@@ -95,8 +93,7 @@ export class Sender {
 
   /** A request of the agent itself; `stand` takes the answer. */
   sendOwn(dialog: Dialog, sketch: SipRequest, stand: Application): void {
-    const { nextHop } = routed(dialog.remoteTarget, dialog.routeSet);
-    whenResolved(this.#context.flowOf(dialog, nextHop), (resolution) => {
+    whenResolved(this.#context.flowOf(dialog, dialog.remoteTarget), (resolution) => {
       if (resolution.ok && dialog.state !== "ended") {
         this.#sendInDialog(dialog, sketch, resolution.flow, stand, () => undefined);
       }

@@ -174,6 +174,8 @@ export class SentInvite {
       this.#branches.delete(other);
     }
     this.#confirm(branch.dialog, response, flow);
+    if (this.#within === undefined) this.#context.dialogs.add(branch.dialog);
+    this.#context.sessionAgreed(branch.dialog, "us", this.request, response);
     this.#conclude(withContact(response, flow), flow, serialize(response).length);
     if (this.#lost) this.#acknowledge(branch, BARE_ACK, () => undefined);
   }
@@ -185,8 +187,6 @@ export class SentInvite {
     dialog.flow = flow;
     dialog.state = "confirmed";
     if (this.request.body.length > 0) dialog.localSdp = this.request.body;
-    if (this.#within === undefined) this.#context.dialogs.add(dialog);
-    this.#context.sessionAgreed(dialog, "us", this.request, response);
   }
 
   /** A second phone picked up: RFC 3261 §13.2.2.4 wants it acknowledged; nobody wants it kept. */
