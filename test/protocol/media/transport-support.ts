@@ -57,8 +57,10 @@ export class Witness implements SecureSessionEvents {
   }
 }
 
+const OUR_SSRC = 0x706f6e74;
+
 /** A 20 ms Opus packet with recognisable content. */
-export function rtpPacket(sequence: number, ssrc = 0x706f6e74): Buffer {
+export function rtpPacket(sequence: number, ssrc = OUR_SSRC): Buffer {
   const packet = Buffer.alloc(72, sequence & 0xff);
   packet[0] = 0x80;
   packet[1] = 111;
@@ -93,7 +95,7 @@ export function describeTransport(local: LocalTransport, setup: DtlsSetup, mid =
     "a=rtpmap:111 opus/48000/2",
     "a=fmtp:111 minptime=10;useinbandfec=1",
     "a=msid:ponte ponte-audio",
-    "a=ssrc:1886351988 cname:ponte",
+    `a=ssrc:${OUR_SSRC} cname:ponte`,
   ];
   return `${lines.join("\r\n")}\r\n`;
 }

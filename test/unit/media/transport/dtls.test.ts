@@ -7,7 +7,8 @@ import { type DtlsCertificate, makeCertificate } from "#media/transport/dtls/cer
 import { DtlsEndpoint } from "#media/transport/dtls/endpoint.ts";
 import type { SrtpMasters } from "#media/transport/dtls/key-schedule.ts";
 import { fragmentsOf, Reassembly } from "#media/transport/dtls/reassembly.ts";
-import { FakeClock, hex, mutate, seededRandom } from "./support.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
+import { hex, mutate, seededRandom } from "./support.ts";
 
 const clientCertificate = makeCertificate(Date.UTC(2026, 0, 1));
 const serverCertificate = makeCertificate(Date.UTC(2026, 0, 1));

@@ -4,7 +4,8 @@ import type { IceMode, SessionCounters } from "#media/transport/contract.ts";
 import { newSessionCounters } from "#media/transport/counters.ts";
 import { IceAgent, type IceRole } from "#media/transport/ice-agent.ts";
 import { buildStun, parseStun, type StunContent, type StunMessage, stunIntegrity } from "#media/transport/stun.ts";
-import { FakeClock, seededRandom } from "./support.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
+import { seededRandom } from "./support.ts";
 
 interface Sent {
   readonly packet: Buffer;

@@ -1,39 +1,4 @@
 import { createHash } from "node:crypto";
-import type { Clock } from "#engine/ports.ts";
-
-/** Time that only moves when it is told to. Tasks run in order; those that a task adds run too when they are due. */
-export class FakeClock implements Clock {
-  #now = 1_000_000;
-  #tasks: { at: number; task: () => void }[] = [];
-
-  now(): number {
-    return this.#now;
-  }
-
-  get pending(): number {
-    return this.#tasks.length;
-  }
-
-  after(afterMs: number, task: () => void): () => void {
-    const entry = { at: this.#now + afterMs, task };
-    this.#tasks.push(entry);
-    return () => {
-      this.#tasks = this.#tasks.filter((each) => each !== entry);
-    };
-  }
-
-  advance(ms: number): void {
-    const end = this.#now + ms;
-    for (;;) {
-      const due = this.#tasks.filter((each) => each.at <= end).sort((a, b) => a.at - b.at)[0];
-      if (due === undefined) break;
-      this.#tasks = this.#tasks.filter((each) => each !== due);
-      this.#now = Math.max(this.#now, due.at);
-      due.task();
-    }
-    this.#now = end;
-  }
-}
 
 /** Repeatable bytes: SHA-256 in counter mode over a seed. */
 export function seededRandom(seed: string): (bytes: number) => Buffer {
