@@ -1,8 +1,6 @@
 import { isUnspecified } from "#core/sdp/address.ts";
+import type { Latching } from "#engine/ports.ts";
 import { canonicalAddress } from "#media/transport/address.ts";
-
-/** Whose packets are taken on the PBX's side. */
-export type Latching = "strict" | "auto";
 
 /**
  * How long after an address was announced its packets may still turn out to come from another one (NAT, several

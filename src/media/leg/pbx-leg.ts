@@ -2,9 +2,10 @@ import type { RemoteInfo } from "node:dgram";
 import { looksLikeRtcp, RtpView } from "#core/rtp/packet.ts";
 import { Reception } from "#core/rtp/reception.ts";
 import type { SipMedia } from "#core/sdp/session.ts";
+import type { Latching } from "#engine/ports.ts";
 import { RtpOut } from "#media/stage/rtp-out.ts";
 import type { Sink } from "#media/stage/sink.ts";
-import { isSuspectAddress, Latch, type Latching } from "./latch.ts";
+import { isSuspectAddress, Latch } from "./latch.ts";
 import { RtcpSession } from "./rtcp-session.ts";
 import type { SipSockets } from "./sip-sockets.ts";
 

@@ -1,8 +1,7 @@
 import type { Side } from "#core/call/call.ts";
 import type { SipMedia } from "#core/sdp/session.ts";
 import type { LocalTransport } from "#core/sdp/transport.ts";
-import type { LegStatistics, MediaCallPort, MediaEvents, MediaStatistics } from "#engine/ports.ts";
-import type { Latching } from "#media/leg/latch.ts";
+import type { Latching, LegStatistics, MediaCallPort, MediaEvents, MediaStatistics } from "#engine/ports.ts";
 import type { FromWorker } from "./messages.ts";
 import type { WorkerHandle } from "./worker-handle.ts";
 

@@ -2,8 +2,7 @@ import type { Instant, Side } from "#core/call/call.ts";
 import type { EvidenceStep, SilenceFindings } from "#core/call/evidence.ts";
 import type { SipMedia, WhatsAppOffer } from "#core/sdp/session.ts";
 import type { LocalTransport } from "#core/sdp/transport.ts";
-import type { MediaFailure, MediaStatistics } from "#engine/ports.ts";
-import type { Latching } from "#media/leg/latch.ts";
+import type { Latching, MediaFailure, MediaStatistics } from "#engine/ports.ts";
 import type { PublicPortCounters } from "#media/transport/contract.ts";
 
 /**

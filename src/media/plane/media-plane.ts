@@ -2,12 +2,11 @@ import { isIPv6 } from "node:net";
 import { availableParallelism } from "node:os";
 import { PonteError } from "#core/error.ts";
 import type { WhatsAppOffer } from "#core/sdp/session.ts";
-import type { Log, MediaEvents, MediaPort } from "#engine/ports.ts";
-import type { Latching } from "./leg/latch.ts";
-import { CallHandle } from "./plane/call-handle.ts";
-import type { WorkerCounters, WorkerSettings } from "./plane/messages.ts";
-import { PortPool } from "./plane/port-pool.ts";
-import { WorkerHandle } from "./plane/worker-handle.ts";
+import type { Latching, Log, MediaEvents, MediaPort } from "#engine/ports.ts";
+import { CallHandle } from "./call-handle.ts";
+import type { WorkerCounters, WorkerSettings } from "./messages.ts";
+import { PortPool } from "./port-pool.ts";
+import { WorkerHandle } from "./worker-handle.ts";
 
 /** A worker that died is replaced after this long: a fault that repeats at once must not keep a core busy. */
 const RESTART_DELAY_MS = 500;
@@ -182,7 +181,7 @@ export class MediaPlane implements MediaPort {
   }
 
   async #startWorker(seat: Seat): Promise<void> {
-    const entry = this.#options.workerEntry ?? new URL("./worker/main.ts", import.meta.url);
+    const entry = this.#options.workerEntry ?? new URL("../worker/main.ts", import.meta.url);
     const worker = new WorkerHandle(entry, seat.settings, {
       onCallMessage: (message) => seat.calls.get(message.call)?.handle.take(message),
       onLost: (detail) => this.#onLost(seat, detail),
