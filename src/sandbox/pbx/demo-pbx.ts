@@ -12,6 +12,9 @@ const MAX_CALLS = 500;
 /** The longest silence of a number: 646 says nothing for 120 s, and the agent must not answer in its place. */
 const SILENT_INVITE_MS = 130_000;
 
+/** A caller that does not take our goodbye within this time does not hold up the end. */
+const GOODBYE_MS = 500;
+
 const METHODS = ["invite", "options", "message", "subscribe", "register", "notify", "publish", "refer"] as const;
 
 export interface DemoPbxOptions {
@@ -79,7 +82,13 @@ export class DemoPbx {
 
   /** Hangs up what is left and forgets everything. May be called twice. */
   async stop(): Promise<void> {
-    for (const call of [...this.#calls]) call.stop();
+    const goodbyes = Promise.all([...this.#calls].map((call) => call.stop()));
+    let cancel: () => void = () => undefined;
+    const patience = new Promise<void>((resolve) => {
+      cancel = systemClock.after(GOODBYE_MS, resolve);
+    });
+    await Promise.race([goodbyes, patience]);
+    cancel();
     this.#connection?.stop();
     this.#connection = undefined;
     await this.#agent.stop();
@@ -117,31 +126,31 @@ export class DemoPbx {
       invite.respond(503);
       return;
     }
+    const parts = {
+      connection,
+      clock: this.#clock,
+      log: this.#log,
+      host: this.#host,
+      onDialog: (dialogId: string, of: PbxCall) => this.#dialogs.set(dialogId, of),
+      onOver: (of: PbxCall) => this.#forget(of),
+    };
+    const call = await PbxCall.create(parts, invite, number.codecs ?? usualCodecs).catch((error: unknown) => {
+      this.#log.error({ error: String(error) }, "demo pbx: no port for rtp");
+      return undefined;
+    });
+    if (call === undefined) {
+      invite.respond(488, { headers: { Reason: "Q.850;cause=88" } });
+      return;
+    }
+    this.#calls.add(call);
+    this.#log.debug({ says: number.says, sip_call_id: invite.callId }, "demo pbx: called");
     try {
-      const call = await PbxCall.create(
-        {
-          connection,
-          clock: this.#clock,
-          log: this.#log,
-          host: this.#host,
-          onDialog: (dialogId, of) => this.#dialogs.set(dialogId, of),
-          onOver: (of) => this.#forget(of),
-        },
-        invite,
-        number.codecs ?? usualCodecs,
-      );
-      if (call === undefined) {
-        invite.respond(488, { headers: { Reason: "Q.850;cause=88" } });
-        return;
-      }
-      this.#calls.add(call);
-      this.#log.debug({ says: number.says, sip_call_id: invite.callId }, "demo pbx: called");
       await number.script(call, argument);
-      call.hangUp(16, "Normal call clearing");
+      await call.hangUp(16, "Normal call clearing");
     } catch (error) {
       if (error instanceof CallOver) return;
       this.#log.error({ error: String(error), says: number.says }, "demo pbx: number failed");
-      invite.respond(500);
+      await call.stop();
     }
   }
 

@@ -121,26 +121,26 @@ export const numbers: readonly PbxNumber[] = [
   { pattern: /^621$/, says: "re-INVITE that offers only PCMU, echo", script: otherCodec("INVITE", "PCMU") },
   { pattern: /^622$/, says: "re-INVITE that offers only PCMA, echo", script: otherCodec("INVITE", "PCMA") },
   { pattern: /^623$/, says: "UPDATE that offers only PCMU, echo", script: otherCodec("UPDATE", "PCMU") },
-  { pattern: /^640$/, says: "busy", script: async (call) => call.refuse(486, 17) },
+  { pattern: /^640$/, says: "busy", script: (call) => call.refuse(486, 17) },
   {
     pattern: /^641$/,
     says: "rings for 120 s",
     script: async (call) => {
       call.ring();
       await call.wait(120_000);
-      call.refuse(480, 19);
+      await call.refuse(480, 19);
     },
   },
-  { pattern: /^642$/, says: "503", script: async (call) => call.refuse(503, 34) },
-  { pattern: /^643$/, says: "404", script: async (call) => call.refuse(404, 1) },
-  { pattern: /^644$/, says: "403", script: async (call) => call.refuse(403, 21) },
+  { pattern: /^642$/, says: "503", script: (call) => call.refuse(503, 34) },
+  { pattern: /^643$/, says: "404", script: (call) => call.refuse(404, 1) },
+  { pattern: /^644$/, says: "403", script: (call) => call.refuse(403, 21) },
   {
     pattern: /^645$/,
     says: "early media for 4 s, then busy",
     script: async (call) => {
       call.earlyMedia({ type: "tone", hz: 480 });
       await call.wait(4_000);
-      call.refuse(486, 17);
+      await call.refuse(486, 17);
     },
   },
   {
@@ -148,7 +148,7 @@ export const numbers: readonly PbxNumber[] = [
     says: "100 only, for 120 s",
     script: async (call) => {
       await call.wait(120_000);
-      call.refuse(480, 19);
+      await call.refuse(480, 19);
     },
   },
   {

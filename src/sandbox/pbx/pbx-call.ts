@@ -196,26 +196,33 @@ export class PbxCall {
     return outcome < 300;
   }
 
-  refuse(status: number, q850: number): void {
+  /** Resolves when the response is on its way. */
+  async refuse(status: number, q850: number): Promise<void> {
     if (this.#state !== "ringing") return;
-    this.#invite.respond(status, { headers: { Reason: `Q.850;cause=${q850}` } });
-    this.#end();
-  }
-
-  hangUp(q850: number, text: string): void {
-    if (this.#state !== "up") return;
-    this.#parts.connection.send({
-      method: "BYE",
-      dialogId: this.#dialogId,
-      headers: { Reason: q850Reason(q850, text) },
+    const sent = new Promise<void>((resolve) => {
+      this.#invite.respond(status, { headers: { Reason: `Q.850;cause=${q850}` } }, () => resolve());
     });
     this.#end();
+    await sent;
+  }
+
+  /** Resolves when the caller has taken it, or the engine has given up. */
+  async hangUp(q850: number, text: string): Promise<void> {
+    if (this.#state !== "up") return;
+    const taken = new Promise<void>((resolve) => {
+      this.#parts.connection.send(
+        { method: "BYE", dialogId: this.#dialogId, headers: { Reason: q850Reason(q850, text) } },
+        { onFailed: () => resolve(), onAnswer: () => resolve() },
+      );
+    });
+    this.#end();
+    await taken;
   }
 
   /** Ends the call in whatever state it is. */
-  stop(): void {
-    this.refuse(480, 41);
-    this.hangUp(41, "demo pbx stops");
+  async stop(): Promise<void> {
+    await this.refuse(480, 41);
+    await this.hangUp(41, "demo pbx stops");
   }
 
   /** A request inside the dialog. */
