@@ -113,9 +113,16 @@ export class Bench {
     srf.connect({ host: "127.0.0.1", port: this.#control, secret: SECRET, ...options });
     this.#closers.push(() => this.disconnect(srf));
     await connected;
-    // Routes are sent right behind the secret; a round trip makes sure that they have arrived.
-    await this.settle(() => [...srf._app.client.mapServer.values()].every((one) => pendingOf(one) === 0));
+    await this.routed(srf);
     return srf;
+  }
+
+  /** Routes are sent right behind the secret; waits until all of them are answered. */
+  async routed(srf: Srf): Promise<void> {
+    await this.settle(() => {
+      const states = [...srf._app.client.mapServer.values()];
+      return states.length > 0 && states.every((state) => pendingOf(state) === 0);
+    });
   }
 
   disconnect(srf: Srf): void {
