@@ -1,0 +1,208 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { PublicPort } from "#media/transport/public-port.ts";
+import { systemClock } from "#media/transport/system-clock.ts";
+import type { Clock } from "#sandbox/clock.ts";
+import type { SimulatedMeta } from "#sandbox/meta/meta.ts";
+import type { WhatsAppUser } from "#sandbox/meta/numbers.ts";
+import { type Random, randomInteger, seededRandom } from "#sandbox/random.ts";
+import { type PageFile, pageFiles } from "./page-files.ts";
+import { PhoneSession } from "./phone-session.ts";
+import type { DemoNumber, PhoneNotice, PhoneRequest, TimelineLine } from "./protocol.ts";
+import { lineOfEntry, lineOfEvent, type Watch, type WatchedEvent } from "./timeline.ts";
+
+export interface PhoneServerOptions {
+  readonly meta: SimulatedMeta;
+  readonly numbers: readonly DemoNumber[];
+  readonly host?: string;
+  /** 0, the default: any free one. */
+  readonly port?: number;
+  /** Address for the browser's media. */
+  readonly mediaAddress?: string;
+  /** UDP port for the browser's media; 0, the default: any free one. */
+  readonly mediaPort?: number;
+  /** ponte's own events, for the timeline. */
+  readonly watch?: Watch;
+  readonly clock?: Clock;
+  readonly seed?: number;
+}
+
+/** Phones at once; each costs a socket and a session. */
+const MAX_PHONES = 64;
+/** An SDP of a few kilobytes is the largest message. */
+const MAX_MESSAGE_BYTES = 64 * 1024;
+/** A browser takes as long as its user needs to allow the microphone. */
+const ICE_TIMEOUT_MS = 60_000;
+/** ponte's call ids whose Meta id is known, for the timeline. */
+const MAX_KNOWN_CALLS = 1_000;
+
+const headers = {
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "content-security-policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+};
+
+/** Serves the phone page, and connects its phones to the simulated Meta. */
+export class PhoneServer {
+  readonly #options: PhoneServerOptions;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #phones = new Map<WebSocket, PhoneSession>();
+  /** The phone whose call this is, also for what comes just after its end. */
+  readonly #byWacid = new Map<string, WebSocket>();
+  readonly #wacidOf = new Map<string, string>();
+  readonly #unwatch: (() => void)[] = [];
+  #files: ReadonlyMap<string, PageFile> = new Map();
+  #server: Server | undefined;
+  #sockets: WebSocketServer | undefined;
+  #port: PublicPort | undefined;
+
+  constructor(options: PhoneServerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#random = seededRandom(options.seed ?? 6);
+  }
+
+  /** Resolves with the page's address. */
+  async start(): Promise<{ readonly url: string }> {
+    const { host = "127.0.0.1", port = 0, mediaAddress = "127.0.0.1", mediaPort = 0, meta, watch } = this.#options;
+    this.#files = pageFiles();
+    this.#port = new PublicPort({ port: mediaPort, bind4: mediaAddress, iceTimeoutMs: ICE_TIMEOUT_MS });
+    await this.#port.start();
+    const server = createServer((request, response) => this.#serve(request, response));
+    this.#server = server;
+    this.#sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES });
+    server.on("upgrade", (request, socket, head) => {
+      if (new URL(request.url ?? "/", "http://phone").pathname !== "/phone" || !sameOrigin(request) || this.#full()) {
+        socket.destroy();
+        return;
+      }
+      this.#sockets?.handleUpgrade(request, socket, head, (phone) => this.#greet(phone));
+    });
+    this.#unwatch.push(meta.log.watch((entry) => this.#show(lineOfEntry(entry))));
+    if (watch !== undefined) this.#unwatch.push(watch((event) => this.#showEvent(event)));
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, host, resolve);
+    });
+    return { url: `http://${host.includes(":") ? `[${host}]` : host}:${(server.address() as AddressInfo).port}/` };
+  }
+
+  async stop(): Promise<void> {
+    for (const unwatch of this.#unwatch.splice(0)) unwatch();
+    for (const [socket, session] of this.#phones) {
+      session.close();
+      socket.terminate();
+    }
+    this.#phones.clear();
+    this.#sockets?.close();
+    this.#sockets = undefined;
+    const server = this.#server;
+    this.#server = undefined;
+    if (server !== undefined) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+    }
+    await this.#port?.stop();
+    this.#port = undefined;
+  }
+
+  #serve(request: IncomingMessage, response: ServerResponse): void {
+    const path = new URL(request.url ?? "/", "http://phone").pathname;
+    const file = request.method === "GET" || request.method === "HEAD" ? this.#files.get(path) : undefined;
+    if (file === undefined) response.writeHead(404, headers).end();
+    else response.writeHead(200, { ...headers, "content-type": file.type }).end(file.body);
+  }
+
+  #full(): boolean {
+    return this.#phones.size >= MAX_PHONES;
+  }
+
+  #greet(socket: WebSocket): void {
+    const port = this.#port;
+    if (port === undefined) {
+      socket.terminate();
+      return;
+    }
+    const { meta, numbers } = this.#options;
+    const tell = (notice: PhoneNotice): void => {
+      if (notice.type === "offer") this.#own(notice.wacid, socket);
+      if (socket.readyState === socket.OPEN) socket.send(JSON.stringify(notice));
+    };
+    const user = this.#newUser();
+    const known = new Set(numbers.map((number) => number.id));
+    const session = new PhoneSession({ meta, port, clock: this.#clock, random: this.#random, user, known, tell });
+    this.#phones.set(socket, session);
+    socket.on("message", (data) => {
+      const request = requestOf(data);
+      if (request === undefined) tell({ type: "error", text: "This message cannot be understood." });
+      else session.take(request);
+    });
+    socket.on("error", () => socket.terminate());
+    socket.on("close", () => {
+      this.#phones.delete(socket);
+      session.close();
+      for (const [wacid, owner] of this.#byWacid) if (owner === socket) this.#byWacid.delete(wacid);
+    });
+    tell({ type: "welcome", numbers, user: { name: user.profileName, number: user.number } });
+  }
+
+  #own(wacid: string, socket: WebSocket): void {
+    this.#byWacid.set(wacid, socket);
+    // What happened before the offer could be told, above all the call's being placed.
+    for (const entry of this.#options.meta.log.calls(wacid)) this.#show(lineOfEntry(entry));
+  }
+
+  #newUser(): WhatsAppUser {
+    const digits = String(randomInteger(this.#random, 10_000_000, 99_999_999));
+    return { number: `55119${digits}`, profileName: "Ana Sandbox", username: "ana.s", userId: `BR.1349120${digits}` };
+  }
+
+  #show(told: { readonly wacids: readonly string[]; readonly line: TimelineLine } | undefined): void {
+    for (const wacid of told?.wacids ?? []) {
+      const socket = this.#byWacid.get(wacid);
+      if (told !== undefined && socket?.readyState === socket?.OPEN) {
+        socket?.send(JSON.stringify({ type: "timeline", line: told.line } satisfies PhoneNotice));
+      }
+    }
+  }
+
+  #showEvent(event: WatchedEvent): void {
+    if (event.wacid !== undefined) {
+      this.#wacidOf.set(event.callId, event.wacid);
+      if (this.#wacidOf.size > MAX_KNOWN_CALLS) this.#wacidOf.delete(this.#wacidOf.keys().next().value ?? "");
+    }
+    const wacid = event.wacid ?? this.#wacidOf.get(event.callId);
+    if (wacid !== undefined) this.#show({ wacids: [wacid], line: lineOfEvent(event) });
+  }
+}
+
+/** Another site's script in the same browser must not place calls from here; programs send no Origin. */
+function sameOrigin(request: IncomingMessage): boolean {
+  const { origin, host } = request.headers;
+  if (origin === undefined) return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+function requestOf(data: RawData): PhoneRequest | undefined {
+  const value = parseJson(String(data));
+  if (typeof value !== "object" || value === null) return undefined;
+  const { type, number, keys, sdp, digits } = value as Readonly<Record<string, unknown>>;
+  if (type === "call" && typeof number === "string")
+    return { type, number, keys: keys === "server" ? "server" : "client" };
+  if (type === "answer" && typeof sdp === "string") return { type, sdp };
+  if (type === "digits" && typeof digits === "string") return { type, digits };
+  return type === "hang_up" ? { type } : undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // The phone is told.
+  }
+}
