@@ -114,4 +114,6 @@ export interface PublicPortCounters extends SessionCounters {
   unknownPackets: number;
   /** Errors of the sockets themselves. */
   socketErrors: number;
+  /** Exceptions while a packet was handled. */
+  bugs: number;
 }

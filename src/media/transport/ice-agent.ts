@@ -2,7 +2,7 @@ import type { Candidate, IceCredentials, RemoteTransport } from "#core/sdp/trans
 import type { Clock } from "#engine/ports.ts";
 import { type AddressFamily, canonicalAddress, familyOf } from "./address.ts";
 import type { IceMode, SessionCounters } from "./contract.ts";
-import { CheckList, type CheckPair } from "./ice-checks.ts";
+import { CheckList, type CheckPair, MAX_CANDIDATES } from "./ice-checks.ts";
 import { buildStun, receiverUfrag, type StunMessage, stunIntegrity } from "./stun.ts";
 
 /** RFC 7675 §5.1: consent is asked for every 5 s, give or take a fifth, and is lost 30 s after the last answer. */
@@ -92,7 +92,9 @@ export class IceAgent {
     if (remote.lite) this.#role = "controlling";
     this.#cancelTimer = this.#host.clock.after(this.#options.timeoutMs, () => this.#giveUp());
     if (this.#options.mode === "full") {
-      for (const candidate of remote.candidates) this.#addCandidate(candidate);
+      const usable = remote.candidates.filter((candidate) => this.#isUsable(candidate));
+      const best = usable.toSorted((a, b) => b.priority - a.priority).slice(0, MAX_CANDIDATES);
+      for (const { address, port, priority } of best) this.#checks.add(canonicalAddress(address), port, priority);
       this.#checks.begin();
     }
     for (const early of this.#early.splice(0)) {
@@ -225,11 +227,10 @@ export class IceAgent {
 
   // ── our own checks (RFC 8445 §7.2) ───────────────────────────────────────────────────────────────────────────────────
 
-  #addCandidate(candidate: Candidate): void {
-    const family = familyOf(candidate.address);
-    if (family === undefined || candidate.component !== 1 || !this.#host.reaches(family)) return;
-    if (!Number.isInteger(candidate.port) || candidate.port < 1 || candidate.port > 65_535) return;
-    this.#checks.add(canonicalAddress(candidate.address), candidate.port, candidate.priority);
+  #isUsable({ address, port, component }: Candidate): boolean {
+    const family = familyOf(address);
+    if (family === undefined || component !== 1 || !this.#host.reaches(family)) return false;
+    return Number.isInteger(port) && port >= 1 && port <= 65_535;
   }
 
   #sendCheck(pair: CheckPair, useCandidate: boolean, transactionId: string): void {

@@ -12,6 +12,12 @@ const REPEAT_MS = [100, 200, 400, 500] as const;
 /** Meta offers two candidates, a browser about ten; each costs packets towards an address that a stranger chose. */
 const MAX_PAIRS = 16;
 
+/** Of these, so many may come from the description; the rest is for addresses that only checks reveal. */
+export const MAX_CANDIDATES = 12;
+
+/** A pair that the far end nominates late, and that never answers, is given up after two minutes. */
+const MAX_ATTEMPTS = 240;
+
 /** Checks without an answer that are still remembered: those of about three seconds for every pair. */
 const MAX_OPEN_CHECKS = 64;
 
@@ -137,7 +143,7 @@ export class CheckList {
   #check(pair: CheckPair): void {
     pair.cancel?.();
     pair.cancel = undefined;
-    if (this.#stopped || (pair.succeeded && pair !== this.#nominating)) return;
+    if (this.#stopped || pair.attempts >= MAX_ATTEMPTS || (pair.succeeded && pair !== this.#nominating)) return;
     const waitMs = REPEAT_MS[Math.min(pair.attempts, REPEAT_MS.length - 1)] ?? 500;
     pair.attempts += 1;
     this.#transmit(pair, pair === this.#nominating);

@@ -22,6 +22,8 @@ const DTLS_TIMEOUT_MS = 10_000;
 /** Each lane costs a socket or two. A worker carries fewer calls than this. */
 const MAX_LANES = 1_024;
 
+const MAX_BIND_ATTEMPTS = 5;
+
 /** Protected packets that the system has not taken yet, which happens only when the socket's buffer is full. */
 const SLOTS = 256;
 
@@ -40,6 +42,8 @@ export interface PublicPortOptions {
   readonly dtlsTimeoutMs?: number;
   /** One per process; made when it is not given. */
   readonly certificate?: DtlsCertificate;
+  /** Told of exceptions while a packet was handled: bugs, which must not end the other calls. Default: thrown on. */
+  readonly onBug?: (error: unknown) => void;
   readonly clock?: Clock;
   readonly random?: (bytes: number) => Buffer;
 }
@@ -60,7 +64,7 @@ type Lane = UdpLane<PortSession>;
  * answers), everything else to the session whose far end was validated at its source address.
  *
  * Two calls may have the same far address: a relay has one port for many calls. Then the pair of addresses would no longer
- * tell them apart, on either side, so the second call gets another local port, a "lane" of its own, which is kept for later.
+ * tell them apart, on either side, so the second call gets another local port, a "lane" of its own.
  */
 export class PublicPort {
   readonly #options: PublicPortOptions;
@@ -71,9 +75,10 @@ export class PublicPort {
   readonly #byUfrag = new Map<string, PortSession>();
   readonly #laneOf = new Map<PortSession, Lane>();
   readonly #byTransaction = new Map<string, PortSession>();
-  readonly #slots = Buffer.allocUnsafeSlow(SLOTS * SLOT_BYTES);
+  readonly #slots = Array.from({ length: SLOTS }, () => Buffer.allocUnsafeSlow(SLOT_BYTES));
   readonly #closed = newSessionCounters();
-  readonly #refused = { unknownUfrag: 0, unknownSource: 0, unknownPackets: 0, socketErrors: 0 };
+  readonly #refused = { unknownUfrag: 0, unknownSource: 0, unknownPackets: 0, socketErrors: 0, bugs: 0 };
+  readonly #closing = new Set<Promise<void>>();
   #nextSlot = 0;
   #certificate: DtlsCertificate | undefined;
 
@@ -100,7 +105,7 @@ export class PublicPort {
   /** Closes all sessions and sockets. */
   async stop(): Promise<void> {
     for (const session of [...this.#laneOf.keys()]) session.close();
-    await Promise.all(this.#lanes.splice(0).map((lane) => lane.close()));
+    await Promise.all([...this.#lanes.splice(0).map((lane) => lane.close()), ...this.#closing]);
   }
 
   open(options: OpenOptions): SecureSession {
@@ -113,7 +118,7 @@ export class PublicPort {
       pwd: this.#random(18).toString("base64"),
       lite: options.mode === "lite",
       fingerprint: certificate.fingerprint,
-      candidates: this.#candidates(lane.port),
+      candidates: this.#candidates(lane),
     };
     const host = this.#sessionHost(certificate, () => session);
     const { events, iceRole = "controlling" } = options;
@@ -130,6 +135,16 @@ export class PublicPort {
   }
 
   // ── packets in ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #receiveSafely(lane: Lane, packet: Buffer, source: RemoteInfo): void {
+    try {
+      this.#receive(lane, packet, source);
+    } catch (error) {
+      this.#refused.bugs += 1;
+      if (this.#options.onBug === undefined) throw error;
+      this.#options.onBug(error);
+    }
+  }
 
   #receive(lane: Lane, packet: Buffer, source: RemoteInfo): void {
     const kind = packetKind(packet);
@@ -179,7 +194,7 @@ export class PublicPort {
       dtlsTimeoutMs: this.#options.dtlsTimeoutMs ?? DTLS_TIMEOUT_MS,
       random: this.#random,
       reaches: (family) => this.#laneOf.get(self())?.reaches(family) === true,
-      send: (packet, address, port) => this.#laneOf.get(self())?.send(packet, address, port),
+      send: (packet, length, address, port) => this.#laneOf.get(self())?.send(packet, length, address, port),
       slot: () => this.#slot(),
       expectResponse: (transactionId) => this.#byTransaction.set(transactionId, self()),
       forgetResponse: (transactionId) => this.#byTransaction.delete(transactionId),
@@ -193,6 +208,7 @@ export class PublicPort {
         const lane = this.#laneOf.get(self());
         for (const { address, port } of latched.values()) lane?.disown(address, port, self());
         this.#laneOf.delete(self());
+        if (lane !== undefined) this.#retire(lane);
         this.#byUfrag.delete(self().local.ufrag);
         addCounters(this.#closed, self().counters());
       },
@@ -218,6 +234,15 @@ export class PublicPort {
     return this.#tryLane(0) ?? this.#lanes[0];
   }
 
+  /** A further lane lives as long as its calls. Its port goes to the end of the queue, so that late packets have time to pass. */
+  #retire(lane: Lane): void {
+    if (lane === this.#lanes[0] || [...this.#laneOf.values()].includes(lane)) return;
+    this.#lanes.splice(this.#lanes.indexOf(lane), 1);
+    if (this.#options.sparePorts?.includes(lane.port)) this.#sparePorts.push(lane.port);
+    const closing = lane.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+  }
+
   #tryLane(port: number): Lane | undefined {
     try {
       return this.#addLane(port);
@@ -228,22 +253,31 @@ export class PublicPort {
   }
 
   #addLane(port: number): Lane {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return this.#bindLane(port);
+      } catch (error) {
+        // The port that the system chose for IPv4 may be taken for IPv6.
+        if (port !== 0 || attempt >= MAX_BIND_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  #bindLane(port: number): Lane {
     const lane: Lane = new UdpLane<PortSession>({
-      onPacket: (from, packet, source) => this.#receive(from, packet, source),
+      onPacket: (from, packet, source) => this.#receiveSafely(from, packet, source),
       onError: () => {
         this.#refused.socketErrors += 1;
       },
     });
-    const { bind4, bind6 } = this.#options;
-    lane.bind({ port, bind4: bind4 ?? (bind6 === undefined ? "0.0.0.0" : undefined), bind6 });
+    lane.bind({ port, ...this.#families() });
     this.#lanes.push(lane);
     return lane;
   }
 
   #slot(): Buffer {
-    const from = this.#nextSlot * SLOT_BYTES;
     this.#nextSlot = (this.#nextSlot + 1) % SLOTS;
-    return this.#slots.subarray(from, from + SLOT_BYTES);
+    return this.#slots[this.#nextSlot] ?? Buffer.allocUnsafeSlow(SLOT_BYTES);
   }
 
   /** Eight characters of `ice-char` (48 bits), none of which another session has. */
@@ -254,18 +288,25 @@ export class PublicPort {
     }
   }
 
-  #candidates(port: number): Candidate[] {
-    const { announced, bind4, bind6 } = this.#options;
-    const addresses = announced ?? boundAddresses(bind4 ?? (bind6 === undefined ? "0.0.0.0" : undefined), bind6);
-    return addresses.map((address, index) => ({
+  #candidates(lane: Lane): Candidate[] {
+    const { bind4, bind6 } = this.#families();
+    const addresses = this.#options.announced ?? boundAddresses(bind4, bind6);
+    const reachable = addresses.filter((address) => lane.reaches(familyOf(address) ?? "ipv4"));
+    return reachable.map((address, index) => ({
       foundation: String(index + 1),
       component: 1,
       // RFC 8445 §5.1.2.1 with type preference 126 (host) and falling local preferences.
       priority: 126 * 2 ** 24 + (65_535 - index) * 2 ** 8 + 255,
       address: canonicalAddress(address),
-      port,
+      port: lane.port,
       type: "host",
     }));
+  }
+
+  /** Without any address to bind to, all of IPv4. */
+  #families(): { readonly bind4: string | undefined; readonly bind6: string | undefined } {
+    const { bind4, bind6 } = this.#options;
+    return { bind4: bind4 ?? (bind6 === undefined ? "0.0.0.0" : undefined), bind6 };
   }
 }
 

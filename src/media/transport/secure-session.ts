@@ -28,7 +28,7 @@ export interface SessionHost {
   reaches(family: AddressFamily): boolean;
   /** The session is about to talk to this far end: the port sees to it that no other uses the same pair of addresses. */
   prepare(remote: RemoteTransport): void;
-  send(packet: Buffer, address: string, port: number): void;
+  send(packet: Buffer, length: number, address: string, port: number): void;
   /** A buffer for one protected packet, which stays untouched until it is sent. */
   slot(): Buffer;
   expectResponse(transactionId: string): void;
@@ -85,7 +85,7 @@ export class PortSession implements SecureSession {
         counters: this.#counters,
         random: (bytes) => host.random(bytes),
         reaches: (family) => host.reaches(family),
-        sendStun: (packet, address, port) => host.send(packet, address, port),
+        sendStun: (packet, address, port) => host.send(packet, packet.length, address, port),
         expectResponse: (transactionId) => host.expectResponse(transactionId),
         forgetResponse: (transactionId) => host.forgetResponse(transactionId),
         onValidated: (address, port) => host.latch(address, port),
@@ -186,12 +186,11 @@ export class PortSession implements SecureSession {
     if (keys === undefined || packet.length > MAX_PLAINTEXT_BYTES) return false;
     const slot = this.#host.slot();
     slot.set(packet);
-    // The bound is the packet's own, as the slot has room for the tag in any case.
     const length = keys.rtpOut.protect(slot, packet.length);
     if (length < 0) return false;
     this.#counters.rtpOut += 1;
     this.#counters.bytesOut += length;
-    this.#host.send(slot.subarray(0, length), this.#address, this.#port);
+    this.#host.send(slot, length, this.#address, this.#port);
     return true;
   }
 
@@ -204,7 +203,7 @@ export class PortSession implements SecureSession {
     if (length < 0) return false;
     this.#counters.rtcpOut += 1;
     this.#counters.bytesOut += length;
-    this.#host.send(slot.subarray(0, length), this.#address, this.#port);
+    this.#host.send(slot, length, this.#address, this.#port);
     return true;
   }
 
@@ -225,7 +224,7 @@ export class PortSession implements SecureSession {
         clock: this.#host.clock,
         counters: this.#counters,
         random: (bytes) => this.#host.random(bytes),
-        sendDtls: (datagram) => this.#host.send(datagram, this.#address, this.#port),
+        sendDtls: (datagram) => this.#host.send(datagram, datagram.length, this.#address, this.#port),
         onKeys: (masters) => this.#connected(masters),
         onFailed: (reason, detail) => this.#fail(reason, detail),
       },

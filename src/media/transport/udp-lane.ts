@@ -1,10 +1,12 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import { once } from "node:events";
 import { isIPv6 } from "node:net";
 import type { AddressFamily } from "./address.ts";
 
 /** A second of 1000 calls in both directions, if the worker is held up; the kernel may grant less. */
 const SOCKET_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/** What a system says that has no such address family, or no such address. */
+const NO_IPV6: ReadonlySet<string> = new Set(["EAFNOSUPPORT", "EADDRNOTAVAIL"]);
 
 export interface LaneHandlers<T> {
   onPacket(lane: UdpLane<T>, packet: Buffer, source: RemoteInfo): void;
@@ -40,13 +42,17 @@ export class UdpLane<T> {
     return this.#port;
   }
 
-  /** Binds the sockets at once, so that the port is known when it returns. Throws what the system says: a port is taken. */
+  /**
+   * Binds the sockets at once, so that the port is known when it returns. Throws what the system says: a port is taken. A
+   * system without IPv6 is no error as long as there is IPv4.
+   */
   bind(options: LaneOptions): void {
     this.#port = options.port;
     try {
       if (options.bind4 !== undefined) this.#socket4 = this.#open("udp4", options.bind4);
       if (options.bind6 !== undefined) this.#socket6 = this.#open("udp6", options.bind6);
     } catch (error) {
+      if (this.#socket4 !== undefined && NO_IPV6.has((error as NodeJS.ErrnoException).code ?? "")) return;
       void this.close();
       throw error;
     }
@@ -80,11 +86,11 @@ export class UdpLane<T> {
     return (family === "ipv4" ? this.#socket4 : this.#socket6) !== undefined;
   }
 
-  /** `packet` must stay as it is until the system took it, which it does at once unless its buffer is full. */
-  send(packet: Buffer, address: string, port: number): void {
+  /** The first `length` bytes must stay as they are until the system took them: at once, unless its buffer is full. */
+  send(packet: Buffer, length: number, address: string, port: number): void {
     const socket = address.includes(":") ? this.#socket6 : this.#socket4;
     // Without a callback a refusal by the system (no route, buffer full) loses the packet, as the network might.
-    socket?.send(packet, 0, packet.length, port, address);
+    socket?.send(packet, 0, length, port, address);
   }
 
   ownerOf(address: string, port: number): T | undefined {
@@ -108,12 +114,6 @@ export class UdpLane<T> {
     this.#socket4 = undefined;
     this.#socket6 = undefined;
     this.#owners.clear();
-    await Promise.all(
-      open.map((socket) => {
-        const closed = once(socket, "close");
-        socket.close();
-        return closed;
-      }),
-    );
+    await Promise.all(open.map((socket) => new Promise<void>((closed) => socket.close(() => closed()))));
   }
 }

@@ -138,7 +138,7 @@ test("checks that come before the far end's description are remembered", async (
   await Promise.all([ourWitness.connected, theirWitness.connected]);
 });
 
-test("twelve calls to one relay address share nothing: each gets a port of its own, which is used again", async () => {
+test("twelve calls to one relay address share nothing: each gets a port of its own", async () => {
   const [ours, relay] = [await openPort(), await openPort()];
   for (let round = 0; round < 2; round += 1) {
     const calls = await Promise.all(Array.from({ length: 12 }, () => connectPair(ours, relay)));
