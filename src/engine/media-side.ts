@@ -69,7 +69,7 @@ export class MediaSide {
     return {
       onConnected: () => take({ type: "media_connected" }),
       onFailed: (failure, detail) => take({ type: "media_failed", failure, detail }),
-      onEvidence: (step, at) => take({ type: "evidence", step, at }),
+      onEvidence: (step, at) => take({ type: "evidence", step, at: Math.round(at) }),
       onSilenceCheck: (afterMs, findings) => {
         const verdict = judgeSilence(findings);
         const facts = { after_ms: afterMs, verdict, ...findings };

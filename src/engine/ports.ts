@@ -139,7 +139,8 @@ export interface MediaStatistics {
   readonly concealedFrames: number;
 }
 
-export type MediaFailure = "ice_failed" | "dtls_failed" | "media_dead" | "worker_lost";
+/** `media_closed`: the far end said goodbye (DTLS close_notify). */
+export type MediaFailure = "ice_failed" | "dtls_failed" | "media_dead" | "media_closed" | "worker_lost";
 
 /** Called on the main thread, in order. */
 export interface MediaEvents {

@@ -91,6 +91,7 @@ export const ends = {
   budget: { result: "expired", by: "ponte", cause: "answer_budget_exceeded", q850: 102 },
   ring: { result: "no_answer", by: "ponte", cause: "ring_timeout", sipStatus: 480, q850: 19 },
   media: { result: "failed", by: "ponte", cause: "media_timeout", q850: 102 },
+  closed: { result: "failed", by: "whatsapp", cause: "media_dead", q850: 41 },
   operator: { result: "completed", by: "operator", cause: "operator", q850: 16 },
   drained: { result: "rejected", by: "ponte", cause: "draining", q850: 41 },
   drainedTalking: { result: "completed", by: "ponte", cause: "draining", q850: 41 },

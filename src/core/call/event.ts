@@ -38,10 +38,14 @@ export interface GraphRefusal {
   readonly gone: boolean;
 }
 
-export type MediaFailureCause = "ice_failed" | "dtls_failed" | "media_dead" | "worker_lost";
+/** `media_closed`: the relay said goodbye (close_notify); most often the caller has hung up and the webhook is on its way. */
+export type MediaFailureCause = "ice_failed" | "dtls_failed" | "media_dead" | "media_closed" | "worker_lost";
 
-/** `budget`: Meta's patience. `ring`: the PBX's. `media`: ICE and DTLS after the PBX's answer. */
-export type Timer = "budget" | "ring" | "media";
+/**
+ * `budget`: Meta's patience. `ring`: the PBX's. `media`: ICE and DTLS after the PBX's answer. `closing`: the terminate webhook
+ * after the relay's goodbye.
+ */
+export type Timer = "budget" | "ring" | "media" | "closing";
 
 /** What is to be done. What comes of it returns as an event. */
 export type Action =

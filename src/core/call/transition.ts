@@ -1,9 +1,12 @@
 import type { Call, EndedCall, Instant } from "./call.ts";
-import { type Disposition, fromSipStatus } from "./disposition.ts";
+import { type Cause, type Disposition, fromSipStatus } from "./disposition.ts";
 import { type Ended, end, endedByMeta, endedByPbx, ends, type LiveCall, rejected } from "./end.ts";
-import type { Action, Event } from "./event.ts";
+import type { Action, Event, MediaFailureCause, Timer } from "./event.ts";
 
 type Step = readonly [Call, readonly Action[]];
+/** How long Meta's terminate webhook may be behind the relay's goodbye. */
+const CLOSING_MS = 3_000;
+
 type Live<S extends Call["state"]> = Extract<LiveCall, { state: S }>;
 
 /**
@@ -53,14 +56,28 @@ function always(call: LiveCall, event: Event, now: Instant): Step | undefined {
     case "crashed":
       return end(call, { result: "failed", by: "ponte", cause: "internal_error", detail: event.detail }, now);
     case "media_failed":
-      return end(call, mediaFailed(event), now);
+      if (event.failure !== "media_closed") return end(call, mediaFailed(event), now);
+      return [{ ...call }, [{ type: "start_timer", timer: "closing", afterMs: CLOSING_MS }]];
     case "evidence":
       if (call.evidence[event.step] !== undefined) return [call, []];
       return [{ ...call, evidence: { ...call.evidence, [event.step]: event.at } }, []];
     case "timeout":
-      return event.timer === "budget" && !talking ? end(call, ends.budget, now) : undefined;
+      return overdue(call, event.timer, now);
     default:
       return undefined;
+  }
+}
+
+function overdue(call: LiveCall, timer: Timer, now: Instant): Step | undefined {
+  switch (timer) {
+    case "closing":
+      return end(call, ends.closed, now);
+    case "budget":
+      return call.state === "bridged" ? undefined : end(call, ends.budget, now);
+    case "ring":
+      return call.state === "dialing" ? end(call, ends.ring, now) : undefined;
+    case "media":
+      return call.state === "dialing" ? end(call, ends.media, now) : undefined;
   }
 }
 
@@ -130,8 +147,6 @@ function dialing(call: Live<"dialing">, event: Event, now: Instant): Step | unde
       return end(call, fromSipStatus(event.status, event.q850, event.reason), now, { pbx: true });
     case "leg_ended":
       return end(call, endedByPbx(event, false), now, { pbx: true });
-    case "timeout":
-      return end(call, event.timer === "ring" ? ends.ring : ends.media, now);
     default:
       return undefined;
   }
@@ -194,7 +209,15 @@ function graphFailed({ refusal }: Extract<Event, { type: "graph_failed" }>): Dis
   return { result: "failed", by: "whatsapp", cause, graphCode: refusal.code, detail: refusal.message };
 }
 
+const mediaCauses: Readonly<Record<MediaFailureCause, Cause>> = {
+  ice_failed: "ice_failed",
+  dtls_failed: "dtls_failed",
+  media_dead: "media_dead",
+  media_closed: "media_dead",
+  worker_lost: "internal_error",
+};
+
 function mediaFailed({ failure, detail }: Extract<Event, { type: "media_failed" }>): Disposition {
-  const cause = failure === "worker_lost" ? "internal_error" : failure;
-  return { result: "failed", by: failure === "worker_lost" ? "ponte" : "whatsapp", cause, q850: 41, detail };
+  const by = failure === "worker_lost" ? "ponte" : "whatsapp";
+  return { result: "failed", by, cause: mediaCauses[failure], q850: 41, detail };
 }

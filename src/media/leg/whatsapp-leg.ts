@@ -30,7 +30,7 @@ const failureOf: Readonly<Record<FailureReason, MediaFailure>> = {
   dtls_refused: "dtls_failed",
   fingerprint_mismatch: "dtls_failed",
   consent_expired: "media_dead",
-  closed_by_peer: "media_dead",
+  closed_by_peer: "media_closed",
 };
 
 /** WhatsApp's side of a call: one SSRC over ICE, DTLS and SRTP. Not a packet leaves before `start()`. */

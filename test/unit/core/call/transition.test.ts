@@ -112,12 +112,12 @@ const pbx = (status: number, q850?: number): Event => ({
 });
 const bye: Event = { type: "leg_ended", by: "pbx", q850: 16 };
 const lost: Event = { type: "leg_ended", by: "agent", reason: "ACK timeout" };
-const media = (failure: "ice_failed" | "dtls_failed" | "media_dead" | "worker_lost"): Event => ({
+const media = (failure: "ice_failed" | "dtls_failed" | "media_dead" | "media_closed" | "worker_lost"): Event => ({
   type: "media_failed",
   failure,
   detail: "x",
 });
-const timeout = (timer: "budget" | "ring" | "media"): Event => ({ type: "timeout", timer });
+const timeout = (timer: "budget" | "ring" | "media" | "closing"): Event => ({ type: "timeout", timer });
 
 describe("every way a call can end", () => {
   // state, event, result, by, cause, what is done towards the sides
@@ -270,6 +270,22 @@ describe("every way a call can end", () => {
   test("the PBX's Q.850 cause wins over that of its status", () => {
     const [call] = transition(inState("dialing"), pbx(503, 34), NOW);
     expect(call).toMatchObject({ disposition: { sipStatus: 503, q850: 34 } });
+  });
+});
+
+describe("the relay's goodbye", () => {
+  test("waits for the webhook that says who hung up", () => {
+    const [call, actions] = transition(inState("bridged"), media("media_closed"), NOW);
+    expect(call.state).toBe("bridged");
+    expect(short(actions)).toEqual(["start_timer closing"]);
+    expect(transition(call, answered, NOW + 50)[0]).toMatchObject({
+      disposition: { result: "completed", by: "caller" },
+    });
+  });
+
+  test("ends the call when no webhook follows", () => {
+    const [call] = run([media("media_closed"), timeout("closing")], inState("bridged"));
+    expect(call).toMatchObject({ disposition: { result: "failed", by: "whatsapp", cause: "media_dead" } });
   });
 });
 
