@@ -18,7 +18,7 @@ export interface LegLimits {
 }
 
 export interface LegParts {
-  readonly connection: SipConnection;
+  readonly connection: Pick<SipConnection, "send">;
   readonly clock: Clock;
   readonly log: Log;
   readonly trunk: TrunkOptions;
@@ -81,6 +81,10 @@ export class SipLeg implements SipLegPort {
   /** Sends the INVITE. Not to be called before `dial` has returned. */
   begin(): void {
     if (this.#state.name === "over") return;
+    if (this.#goodbye !== undefined) {
+      this.#cancelled();
+      return;
+    }
     const { probe, limits } = this.#parts;
     if (probe !== undefined) this.#after(limits.probeAfterMs, () => this.#askWhetherThere(probe));
     this.#invite({});

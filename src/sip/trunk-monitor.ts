@@ -24,7 +24,7 @@ export interface TrunkState {
 }
 
 export interface TrunkMonitorParts {
-  readonly connection: SipConnection;
+  readonly connection: Pick<SipConnection, "send">;
   readonly trunks: readonly TrunkOptions[];
   readonly clock: Clock;
   readonly log: Log;
@@ -42,6 +42,8 @@ interface Watched {
 export class TrunkMonitor {
   readonly #parts: TrunkMonitorParts;
   readonly #watched: ReadonlyMap<string, Watched>;
+  /** Ends the waiting for each OPTIONS that is open. */
+  readonly #open = new Set<() => void>();
   #running = false;
 
   constructor(parts: TrunkMonitorParts) {
@@ -82,6 +84,7 @@ export class TrunkMonitor {
   /** The engine is away, and so is every knowledge of what lies behind it. */
   stop(): void {
     this.#running = false;
+    for (const giveUp of this.#open) giveUp();
     for (const watched of this.#watched.values()) {
       watched.cancelTimer();
       if (watched.state.state !== "unknown") {
@@ -114,15 +117,15 @@ export class TrunkMonitor {
     const { connection, clock } = this.#parts;
     const { trunk } = watched;
     const sentAt = clock.now();
-    let open = true;
+    const giveUp = (): void => conclude(undefined);
     const conclude = (status: number | undefined): void => {
-      if (!open) return;
-      open = false;
+      if (!this.#open.delete(giveUp)) return;
       cancelTimer();
       this.#note(watched, status, clock.now() - sentAt);
       done(status !== undefined);
     };
-    const cancelTimer = clock.after(timeoutMs, () => conclude(undefined));
+    const cancelTimer = clock.after(timeoutMs, giveUp);
+    this.#open.add(giveUp);
     connection.send(
       {
         method: "OPTIONS",
@@ -130,7 +133,7 @@ export class TrunkMonitor {
         headers: { ...capabilities, From: nameAddr(ownUri(trunk)), Contact: "<sip:ponte@localhost>", Accept: ACCEPT },
       },
       {
-        onFailed: () => conclude(undefined),
+        onFailed: giveUp,
         // Any answer of the PBX will do, also 401 or 404; what the engine makes up (408, 503) is none.
         onAnswer: (answer) => {
           if (answer.status >= 200) conclude(answer.fromNetwork ? answer.status : undefined);

@@ -142,6 +142,10 @@ export class DemoPbx {
       invite.respond(488, { headers: { Reason: "Q.850;cause=88" } });
       return;
     }
+    if (this.#connection !== connection) {
+      await call.stop();
+      return;
+    }
     this.#calls.add(call);
     this.#log.debug({ says: number.says, sip_call_id: invite.callId }, "demo pbx: called");
     try {

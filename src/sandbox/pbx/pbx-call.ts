@@ -62,16 +62,20 @@ export class PbxCall {
     this.#answerSdp = session.sdp;
     this.#local = session.local;
     rtp.setFar(session.media);
-    invite.onCancel(() => this.#end());
   }
 
-  /** Understands the offer and opens a port for it; undefined when there is no common format. */
+  /** Understands the offer and opens a port for it; undefined when there is no common format, or no caller any more. */
   static async create(
     parts: PbxCallParts,
     invite: IncomingRequest,
     codecs: readonly CodecName[],
   ): Promise<PbxCall | undefined> {
     let call: PbxCall | undefined;
+    let cancelled = false;
+    invite.onCancel(() => {
+      cancelled = true;
+      if (call !== undefined) call.#end();
+    });
     const rtp = await RtpEndpoint.open(parts.clock, parts.host, randomBytes(12), (digit) => call?.take(digit));
     const local: SipLocal = {
       address: parts.host,
@@ -82,9 +86,9 @@ export class PbxCall {
       direction: "sendrecv",
     };
     const session = answerSipReoffer(invite.body, nowhere, local);
-    if (!session.ok) {
+    if (!session.ok || cancelled) {
       rtp.close();
-      parts.log.info({ problem: session.problem.text }, "demo pbx: offer refused");
+      if (!session.ok) parts.log.info({ problem: session.problem.text }, "demo pbx: offer refused");
       return undefined;
     }
     call = new PbxCall(parts, invite, rtp, session.value);
