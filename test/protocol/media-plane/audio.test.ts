@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { AudioFormat } from "#core/sdp/session.ts";
-import { mouth, OPUS, OPUS_OF_PBX, PCMA, PCMU, Stage, until } from "./support.ts";
+import { OPUS, OPUS_OF_PBX, PCMA, PCMU, Stage, until } from "./support.ts";
 
 const stage = new Stage();
 beforeAll(async () => stage.start());
@@ -21,8 +21,8 @@ const HEARD_MS = 1_500;
 test.concurrent.each(formats)("a tone is heard on the other side, both ways: the PBX speaks $name", async (row) => {
   const { audio, ptimeMs } = row;
   const { relay, pbx, call, story } = await stage.call((it) => it.describe(audio, { ptimeMs }));
-  const user = await mouth(OPUS, 440);
-  const agent = await mouth(audio, 1_000, { ptimeMs, ssrc: 0x0b0b_0b0b });
+  const user = await stage.mouth(OPUS, 440);
+  const agent = await stage.mouth(audio, 1_000, { ptimeMs, ssrc: 0x0b0b_0b0b });
   let elapsedMs = 0;
   let spokenMs = 0;
   call.startSending();

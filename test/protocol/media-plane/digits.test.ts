@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { AudioFormat, DigitFormat } from "#core/sdp/session.ts";
-import { digitsIn, mouth, OPUS, OPUS_OF_PBX, PBX_DIGITS, PCMU, Stage, until, WHATSAPP_DIGITS } from "./support.ts";
+import { digitsIn, OPUS, OPUS_OF_PBX, PBX_DIGITS, PCMU, Stage, until, WHATSAPP_DIGITS } from "./support.ts";
 
 const stage = new Stage();
 beforeAll(async () => stage.start());
@@ -19,8 +19,8 @@ const typed = [1, 2, 2, 10, 0];
 
 test.concurrent.each(rows)("digits go both ways, once each and in order: $name", async ({ audio, digits }) => {
   const { relay, pbx, call, story } = await stage.call((it) => it.describe(audio, { digits }));
-  const user = await mouth(OPUS, 440);
-  const agent = await mouth(audio, 1_000);
+  const user = await stage.mouth(OPUS, 440);
+  const agent = await stage.mouth(audio, 1_000);
   call.startSending();
   await until(() => relay.ear.packets.length > 5, "our silence");
   const left = { a: [...typed], b: [...typed].reverse() };

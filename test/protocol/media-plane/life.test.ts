@@ -4,7 +4,7 @@ import { expect, type TestContext, test } from "vitest";
 import { parseRtcp } from "#core/rtp/rtcp.ts";
 import type { MediaPlaneOptions } from "#media/plane/media-plane.ts";
 import { PublicPort } from "#media/transport/public-port.ts";
-import { LOOPBACK, mouth, OPUS, PCMU, Relay, Stage, Story, until } from "./support.ts";
+import { LOOPBACK, OPUS, PCMU, Relay, Stage, Story, until } from "./support.ts";
 
 /** A plane of its own for one test, stopped when the test is over. */
 async function begin({ onTestFinished }: TestContext, options: Partial<MediaPlaneOptions> = {}): Promise<Stage> {
@@ -31,7 +31,7 @@ async function isFree(port: number): Promise<boolean> {
 test.concurrent("nothing is sent before startSending; then silence flows at once, 20 ms apart, for a PBX that is silent", async (context) => {
   const stage = await begin(context, { silenceChecksMs: [300, 900] });
   const { relay, pbx, call, story } = await stage.call((it) => it.describe(PCMU));
-  const user = await mouth(OPUS, 440);
+  const user = await stage.mouth(OPUS, 440);
   await new Promise((resolve) => setTimeout(resolve, 150));
   expect([relay.ear.packets.length, relay.rtcp.length, pbx.ear.packets.length]).toEqual([0, 0, 0]);
 
@@ -61,7 +61,7 @@ test.concurrent("nothing is sent before startSending; then silence flows at once
 test.concurrent("the first check after both were heard says so, once", async (context) => {
   const stage = await begin(context, { silenceChecksMs: [200, 400, 600] });
   const { relay, pbx, call, story } = await stage.call((it) => it.describe(PCMU));
-  const [user, agent] = [await mouth(OPUS, 440), await mouth(PCMU, 1_000)];
+  const [user, agent] = [await stage.mouth(OPUS, 440), await stage.mouth(PCMU, 1_000)];
   call.startSending();
   const hush = stage.every20ms(() => {
     relay.session.sendRtp(user.packet());
@@ -76,7 +76,7 @@ test.concurrent("the first check after both were heard says so, once", async (co
 test.concurrent("RTCP: reports both ways, with a round trip of their own, and a goodbye", async (context) => {
   const stage = await begin(context);
   const { relay, pbx, call } = await stage.call((it) => it.describe(PCMU));
-  const [user, agent] = [await mouth(OPUS, 440), await mouth(PCMU, 1_000)];
+  const [user, agent] = [await stage.mouth(OPUS, 440), await stage.mouth(PCMU, 1_000)];
   call.startSending();
   const hush = stage.every20ms(() => {
     relay.session.sendRtp(user.packet());
@@ -100,7 +100,7 @@ test.concurrent("RTCP: reports both ways, with a round trip of their own, and a 
 test.concurrent("a call from which nothing authentic comes any more is dead", async (context) => {
   const stage = await begin(context, { deadAfterMs: 600 });
   const { relay, call, story } = await stage.call((it) => it.describe(PCMU));
-  const user = await mouth(OPUS, 440);
+  const user = await stage.mouth(OPUS, 440);
   call.startSending();
   await until(() => relay.ear.packets.length > 0, "our packets");
   relay.session.sendRtp(user.packet());
@@ -223,7 +223,7 @@ test.concurrent("IPv6 on both sides", async (context) => {
   await until(() => story.connected && relay.connected, "ICE and DTLS");
   call.setSipSession(pbx.describe(PCMU), "strict");
   call.startSending();
-  const [user, agent] = [await mouth(OPUS, 440), await mouth(PCMU, 1_000)];
+  const [user, agent] = [await stage.mouth(OPUS, 440), await stage.mouth(PCMU, 1_000)];
   const hush = stage.every20ms(() => {
     relay.session.sendRtp(user.packet());
     pbx.send(agent.packet());

@@ -2,7 +2,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { AudioFormat, Direction } from "#core/sdp/session.ts";
-import { LOOPBACK, mouth, OPUS, OPUS_OF_PBX, PCMA, PCMU, Stage, until } from "./support.ts";
+import { LOOPBACK, OPUS, OPUS_OF_PBX, PCMA, PCMU, Stage, until } from "./support.ts";
 
 const stage = new Stage({ latching: "auto" });
 beforeAll(async () => stage.start());
@@ -28,8 +28,8 @@ async function stranger(port: number) {
 
 test.concurrent("a stranger on the SIP port is counted and neither heard nor sent to", async () => {
   const { relay, pbx, call } = await stage.call((it) => it.describe(PCMU));
-  const agent = await mouth(PCMU, 1_000);
-  const intruder = await mouth(PCMU, 2_000, { ssrc: 0x6666_6666 });
+  const agent = await stage.mouth(PCMU, 1_000);
+  const intruder = await stage.mouth(PCMU, 2_000, { ssrc: 0x6666_6666 });
   const other = await stranger(call.sipAddress.port);
   call.startSending();
   const hush = stage.every20ms(() => pbx.send(agent.packet()));
@@ -56,7 +56,7 @@ test.concurrent("auto latches to where valid RTP really comes from, strict does 
     const { relay, pbx, call } = await stage.call((it) => it.describe(PCMU));
     // Behind NAT: the announced port is nobody's.
     call.setSipSession(pbx.describe(PCMU, { port: 9 }), latching);
-    const agent = await mouth(PCMU, 1_000);
+    const agent = await stage.mouth(PCMU, 1_000);
     call.startSending();
     let sent = 0;
     const hush = stage.every20ms(() => {
@@ -82,13 +82,13 @@ test.concurrent("auto latches to where valid RTP really comes from, strict does 
 
 test.concurrent("a codec change by re-INVITE is heard, and the WhatsApp side sees one stream", async () => {
   const { relay, pbx, call, story } = await stage.call((it) => it.describe(PCMU));
-  const user = await mouth(OPUS, 440);
+  const user = await stage.mouth(OPUS, 440);
   call.startSending();
   const changes: readonly AudioFormat[] = [PCMU, OPUS_OF_PBX, PCMA, PCMU];
   for (const audio of changes) {
     const from = { relay: relay.ear.packets.length, pbx: pbx.ear.packets.length };
     call.setSipSession(pbx.describe(audio), "auto");
-    const agent = await mouth(audio, 1_000);
+    const agent = await stage.mouth(audio, 1_000);
     const hush = stage.every20ms(() => {
       pbx.send(agent.packet());
       relay.session.sendRtp(user.packet());
@@ -126,8 +126,8 @@ const holds: readonly { readonly direction: Direction; readonly toPbx: boolean; 
 
 test.concurrent("hold: audio goes where the PBX's direction allows it, and WhatsApp always gets packets", async () => {
   const { relay, pbx, call } = await stage.call((it) => it.describe(PCMU));
-  const user = await mouth(OPUS, 440);
-  const agent = await mouth(PCMU, 1_000);
+  const user = await stage.mouth(OPUS, 440);
+  const agent = await stage.mouth(PCMU, 1_000);
   call.startSending();
   const hush = stage.every20ms(() => {
     pbx.send(agent.packet());

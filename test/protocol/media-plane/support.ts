@@ -1,13 +1,13 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { createDecoder, createEncoder, type OpusDecoderHandle, type OpusEncoderHandle } from "libopus-wasm";
+import { createDecoder, createEncoder, type OpusEncoderHandle } from "libopus-wasm";
 import { listen, ToneGenerator, type ToneReport } from "#core/audio/tone.ts";
 import type { Side } from "#core/call/call.ts";
 import type { EvidenceStep, SilenceFindings } from "#core/call/evidence.ts";
 import { decodeG711, encodeG711 } from "#core/codec/g711.ts";
 import { RtpView, writeRtpHeader } from "#core/rtp/packet.ts";
 import { readEvent, writeEvent } from "#core/rtp/telephone-event.ts";
-import type { AudioFormat, CodecName, DigitFormat, SipMedia, WhatsAppOffer } from "#core/sdp/session.ts";
+import type { AudioFormat, DigitFormat, SipMedia, WhatsAppOffer } from "#core/sdp/session.ts";
 import type { MediaEvents, MediaFailure } from "#engine/ports.ts";
 import { MediaPlane, type MediaPlaneOptions } from "#media/plane/media-plane.ts";
 import type { SecureSession, SecureSessionEvents } from "#media/transport/contract.ts";
@@ -179,28 +179,6 @@ export class Mouth {
   }
 }
 
-let encoders: OpusEncoderHandle[] = [];
-let decoders: OpusDecoderHandle[] = [];
-
-export async function mouth(
-  format: AudioFormat,
-  hz: number,
-  options: { ptimeMs?: number; ssrc?: number } = {},
-): Promise<Mouth> {
-  const encoder =
-    format.codec === "opus"
-      ? await createEncoder({ sampleRate: 8_000, channels: 1, bitrate: 24_000, fec: true, packetLossPercent: 20 })
-      : undefined;
-  if (encoder) encoders.push(encoder);
-  return new Mouth(format, hz, encoder, options.ptimeMs ?? 20, options.ssrc ?? 0x1234_5678);
-}
-
-export function freeCodecs(): void {
-  for (const codec of [...encoders, ...decoders]) codec.free();
-  encoders = [];
-  decoders = [];
-}
-
 /** A PBX's media: two UDP sockets. */
 export class Pbx {
   readonly ear = new Ear();
@@ -308,6 +286,7 @@ export class Stage {
   readonly #relayPort = new PublicPort({ port: 0, bind4: LOOPBACK });
   readonly #pbxes: Pbx[] = [];
   readonly #leave: (() => void)[] = [];
+  readonly #encoders: OpusEncoderHandle[] = [];
 
   constructor(options: Partial<MediaPlaneOptions> = {}) {
     this.plane = new MediaPlane(
@@ -352,6 +331,14 @@ export class Stage {
     return { relay, pbx, story, call };
   }
 
+  /** Somebody who speaks a tone. */
+  async mouth(format: AudioFormat, hz: number, options: { ptimeMs?: number; ssrc?: number } = {}): Promise<Mouth> {
+    const settings = { sampleRate: 8_000, channels: 1, bitrate: 24_000, fec: true, packetLossPercent: 20 } as const;
+    const encoder = format.codec === "opus" ? await createEncoder(settings) : undefined;
+    if (encoder) this.#encoders.push(encoder);
+    return new Mouth(format, hz, encoder, options.ptimeMs ?? 20, options.ssrc ?? 0x1234_5678);
+  }
+
   /** Calls `speak` every 20 ms. Returns what stops it. */
   every20ms(speak: () => void): () => void {
     const leave = this.wheel.add(speak);
@@ -363,7 +350,7 @@ export class Stage {
     for (const leave of this.#leave.splice(0)) leave();
     await this.plane.stop();
     await Promise.all([this.#relayPort.stop(), ...this.#pbxes.splice(0).map((pbx) => pbx.stop())]);
-    freeCodecs();
+    for (const encoder of this.#encoders.splice(0)) encoder.free();
   }
 }
 
@@ -384,5 +371,3 @@ export function digitsIn(
   }
   return [...found.values()];
 }
-
-export type { CodecName };
