@@ -46,7 +46,8 @@ export interface SecureSession {
   connect(remote: RemoteTransport, dtls: DtlsRole): void;
   /**
    * Protects and sends one plaintext RTP packet, at most 1500 bytes. The packet is copied: the caller may reuse the buffer
-   * at once, and needs no spare room in it. False when not connected (or not an RTP packet): it was not sent.
+   * at once, and needs no spare room in it. False when it was not sent: not connected, no RTP packet, or a sequence number
+   * that was used already, because one key stream must never cover two payloads (RFC 3711 §9.1).
    */
   sendRtp(packet: Buffer): boolean;
   /** The same for one compound RTCP packet. */

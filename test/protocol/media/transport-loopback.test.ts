@@ -282,6 +282,44 @@ test("what was recorded on the way is not believed twice: media, a check from el
   expect([...us.witness.told, ...them.witness.told]).toEqual(["ice", "connected", "ice", "connected"]);
 });
 
+test("a ServerKeyExchange that was changed on the way ends the handshake, and no media keys come of it", async () => {
+  const [ours, relay] = [await openPort(), await openPort()];
+  const { middleman, via } = await openMiddleman(relay);
+  middleman.tamper = (packet, sender) => {
+    // The relay's flight of five messages; what is turned over lies in the signature or the key that it covers.
+    const changed = Buffer.from(packet);
+    const at = sender === "relay" && packet[0] === 22 ? changed.indexOf(Buffer.from([12, 0, 0])) : -1;
+    const end = at < 0 ? -1 : at + 11 + changed.readUIntBE(at + 1, 3);
+    if (end > 0) changed[end] = (changed[end] ?? 0) ^ 0xff;
+    return changed;
+  };
+  const [ourWitness, theirWitness] = [new Witness(), new Witness()];
+  const us = ours.open({ mode: "full", events: ourWitness });
+  const them = relay.open({ mode: "lite", events: theirWitness });
+  them.connect(remoteOf(us.local, "active"), "server");
+  const candidates = them.local.candidates.map((candidate) => ({ ...candidate, port: via }));
+  us.connect({ ...remoteOf(them.local, "passive"), candidates }, "client");
+  expect((await ourWitness.failed).reason).toBe("dtls_refused");
+  expect(us.counters().dtlsForgedSignature).toBe(1);
+  expect((await theirWitness.failed).reason).toBe("dtls_refused");
+  expect([...ourWitness.told, ...theirWitness.told]).not.toContain("connected");
+});
+
+test("an exception in a callback is reported, and the call goes on", async () => {
+  const bugs: unknown[] = [];
+  const ours = new PublicPort({ port: 0, bind4: "127.0.0.1", onBug: (error) => bugs.push(error) });
+  ports.push(ours);
+  await ours.start();
+  const { us, them } = await connectPair(ours, await openPort());
+  const listen = us.witness.onRtp.bind(us.witness);
+  us.witness.onRtp = (packet) => {
+    listen(packet);
+    if (us.witness.rtp.length === 3) throw new Error("a bug");
+  };
+  await expectBothWays(us, them);
+  expect([bugs.map(String), ours.counters().bugs]).toEqual([["Error: a bug"], 1]);
+});
+
 test("survives an outage of 210 packets over the sequence wrap", async () => {
   const [ours, relay] = [await openPort(), await openPort()];
   const { middleman, via } = await openMiddleman(relay);
