@@ -47,6 +47,7 @@ const codes: Readonly<Record<number, readonly [code: string, message: string, hi
   401: ["wrong_signature", "X-Hub-Signature-256 does not match the body.", "Check meta.app_secrets."],
   403: ["wrong_verify_token", "The verify token is not ours.", "Check meta.verify_token."],
   404: ["not_found", "Meta's webhooks are not served here."],
+  413: ["body_too_large", "The body is larger than any webhook of Meta."],
   503: ["store_unavailable", "The webhook cannot be stored at the moment.", "Meta repeats it by itself."],
 };
 

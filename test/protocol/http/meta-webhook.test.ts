@@ -68,6 +68,7 @@ describe("delivery", () => {
   test.each([
     [401, "wrong_signature"],
     [400, "invalid_webhook"],
+    [413, "body_too_large"],
     [503, "store_unavailable"],
     [418, "webhook_refused"],
   ])("answers %i when told so", async (status, code) => {
