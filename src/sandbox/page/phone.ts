@@ -52,6 +52,8 @@ function take(notice: PhoneNotice): void {
       phone.firstLineAt ??= notice.line.at;
       showLine(notice.line, phone.firstLineAt);
       break;
+    case "released": // Only phones whose keys the server presses ask for it.
+      break;
     case "error":
       byId("notice", HTMLParagraphElement).textContent = notice.text;
       break;

@@ -92,7 +92,7 @@ export function showSound(id: "said" | "heard", { db, hz }: Sound): void {
   const text = byId(`${id}-text`, HTMLOutputElement);
   text.dataset["db"] = db.toFixed(1);
   text.dataset["hz"] = hz.toFixed(1);
-  text.textContent = hz === 0 ? "silence" : `${Math.round(hz)} Hz · ${Math.round(db)} dB`;
+  text.textContent = hz === 0 ? "silence" : `${Math.round(hz)} Hz · ${Math.round(db)} dB`.replace("-", "−");
 }
 
 /** One more line; times are seconds since the first. */
@@ -107,6 +107,8 @@ export function showLine(line: TimelineLine, firstAt: number): void {
     make("span", "from", line.source),
     what,
   );
-  byId("timeline", HTMLOListElement).append(item);
-  item.scrollIntoView({ block: "nearest" });
+  const list = byId("timeline", HTMLOListElement);
+  list.append(item);
+  // Only where the timeline scrolls by itself, beside the phone; on a small screen the phone must stay in view.
+  if (list.parentElement !== null) list.parentElement.scrollTop = list.parentElement.scrollHeight;
 }

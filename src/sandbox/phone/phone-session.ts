@@ -28,6 +28,9 @@ interface OpenCall {
   readonly speaker: Speaker | undefined;
 }
 
+/** Keys of one request; nobody dials longer numbers. */
+const MAX_KEYS = 64;
+
 /** One phone at its WebSocket: at most one call at a time. */
 export class PhoneSession {
   readonly #options: Options;
@@ -51,7 +54,10 @@ export class PhoneSession {
         break;
       case "digits":
         if (this.#call?.speaker === undefined) this.#error("This phone presses its keys itself.");
-        else void this.#call.speaker.press(request.digits.replaceAll(/[^0-9*#A-D]/g, ""));
+        else {
+          const keys = request.digits.replaceAll(/[^0-9*#A-D]/g, "").slice(0, MAX_KEYS);
+          void this.#call.speaker.press(keys).then(() => this.#options.tell({ type: "released" }));
+        }
         break;
       case "hang_up":
         this.#call?.placed.hangUp();

@@ -43,6 +43,8 @@ export type PhoneNotice =
       readonly durationMs?: number;
       readonly code?: number;
     }
+  /** The keys of a `digits` request were pressed and released. */
+  | { readonly type: "released" }
   /** The business sent a digit. */
   | { readonly type: "digit"; readonly digit: string }
   | { readonly type: "timeline"; readonly line: TimelineLine }

@@ -157,7 +157,7 @@ class SyntheticCall implements UserCall {
     return this.#progress.over ? Promise.resolve(undefined) : roundTrip(this.#parts.clock, this.#mouth, this.#ear);
   }
 
-  statistics(): UserStatistics {
+  async statistics(): Promise<UserStatistics> {
     const { ringingMs, answeredMs } = this.#progress;
     const { firstSoundAt } = this.#ear;
     const { firstAt } = this.#hearing;

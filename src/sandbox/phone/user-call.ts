@@ -21,7 +21,7 @@ export interface UserCall {
    * the other end; stops the tone.
    */
   measureRoundTrip(): Promise<number | undefined>;
-  statistics(): UserStatistics;
+  statistics(): Promise<UserStatistics>;
   hangUp(): void;
 }
 
@@ -35,8 +35,8 @@ export interface UserStatistics {
   readonly packetsSent: number;
   /** Packets of the other side that never came. */
   readonly lost: number;
-  /** Longest time between two packets, milliseconds. */
-  readonly longestPauseMs: number;
+  /** Longest time between two packets, milliseconds; absent where packets are not seen. */
+  readonly longestPauseMs?: number;
   /** Digits that came as telephone-events. */
   readonly digitsHeard: string;
 }

@@ -73,9 +73,10 @@ async function open(more: readonly string[]): Promise<void> {
 
 /** Waits until the page's meter hears this frequency. */
 async function hears(hz: number): Promise<void> {
-  const near = `Math.abs(Number(document.querySelector("#heard-text").dataset.hz) - ${hz}) < 4`;
-  const loud = `Number(document.querySelector("#heard-text").dataset.db) > -30`;
-  await page.waitForFunction(`${near} && ${loud}`, undefined, { timeout: 8_000 });
+  const meter = async (name: string): Promise<number> => Number(await page.locator("#heard-text").getAttribute(name));
+  const poll = { timeout: 8_000, interval: 100 };
+  await expect.poll(async () => Math.abs((await meter("data-hz")) - hz), poll).toBeLessThan(4);
+  await expect.poll(() => meter("data-db"), poll).toBeGreaterThan(-30);
 }
 
 describe.skipIf(!present && !required)(`the phone page (Chromium at ${executablePath})`, () => {
@@ -118,7 +119,7 @@ describe.skipIf(!present && !required)(`the phone page (Chromium at ${executable
     tell({ callId: "c1", wacid, at: Date.now(), type: "call.accepted", data: { ring_ms: 12 } });
     await page.click("#keys");
     for (const key of "12#") await page.click(`#keypad [data-key="${key}"]`);
-    await page.waitForFunction(`/←1.*←2.*←#/.test(document.querySelector("#digits").textContent)`);
+    await expect.poll(() => page.locator("#digits").textContent(), { timeout: 5_000 }).toMatch(/←1.*←2.*←#/);
     await page.click("#hang-up");
     await page.waitForSelector('#state[data-reason="hung_up"]');
     const timeline = await page.locator("#timeline").textContent();

@@ -28,7 +28,7 @@ test("a synthetic user calls, is answered, hears its tone come back, presses key
   expect(delay).toBeLessThan(60);
   await call.sendDigits("12#");
   await new Promise((resolve) => setTimeout(resolve, 200));
-  expect(call.statistics().digitsHeard).toBe("12#");
+  expect((await call.statistics()).digitsHeard).toBe("12#");
   call.hangUp();
   expect(await call.ended).toMatchObject({ reason: "hung_up", by: "user" });
   await meta.idle();
