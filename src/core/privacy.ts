@@ -64,7 +64,10 @@ function shortHash(text: string): string {
   return (right >>> 24).toString(16).padStart(2, "0") + (left >>> 0).toString(16).padStart(8, "0");
 }
 
-/** Words whose value is a secret wherever they stand before `=` or `:`, in URLs, JSON, YAML and headers. */
+/**
+ * Words whose value is a secret wherever they stand before `=` or `:`, in URLs, JSON, YAML, headers and SDP. `pwd` is also
+ * that of `a=ice-pwd:` (RFC 8839 §5.4): whoever knows it can speak for the peer in STUN.
+ */
 const SECRET_WORDS =
   "access[_-]?token|refresh[_-]?token|verify[_-]?token|(?:app|client)[_-]?secret(?:[_-]?proof)?|appsecret_proof" +
   "|api[_-]?key|authorization|password|passwd|passphrase|secret|token|pwd|nonce|rspauth|cookie|private[_-]?key|master[_-]?key";
@@ -95,8 +98,6 @@ const secretRules: readonly Rule[] = [
     find: /(authorization|cookie)(\s*[:=]\s*)(?!\s|Digest\b|\[secret\]|Bearer\b|Basic\b|OAuth\b)[^\r\n"'\\]+/gi,
     replace: (_all, name, equals) => `${name}${equals}${SECRET}`,
   },
-  // RFC 8839 §5.4: whoever knows the password can speak for the peer in STUN. JSON writes its slashes as `\/`.
-  { find: /(ice-pwd:)(?:[^\s\\"']|\\+\/)+/gi, replace: (_all, name) => `${name}${SECRET}` },
   // RFC 4568 §9.2: SRTP master key and salt.
   { find: /(inline:)(?:[^\s\\"']|\\+\/)+/gi, replace: (_all, name) => `${name}${SECRET}` },
   // RFC 3986 §3.2.1: user:password@ before a host.
