@@ -143,13 +143,13 @@ describe("the engine", () => {
   test("that stops answering pings is dead", async () => {
     let answering = true;
     const { port } = await handmade((head) => (answering ? welcome(head) : undefined));
-    const { edge, log } = edgeTo(port);
+    const { edge, log } = edgeTo(port, SECRET, { ...quick, pongTimeoutMs: 300 });
     await edge.start();
     expect(edge.ready()).toBe(true);
-    await new Promise((resolve) => setTimeout(resolve, 120));
+    await new Promise((resolve) => setTimeout(resolve, 400));
     expect(edge.ready()).toBe(true);
     answering = false;
-    await expect.poll(() => edge.ready()).toBe(false);
+    await expect.poll(() => edge.ready(), { interval: 5 }).toBe(false);
     expect(log.lines.map((line) => line.facts)).toContainEqual(
       expect.objectContaining({ reason: "no answer to a ping" }),
     );
