@@ -41,6 +41,17 @@ export interface DaemonAddresses {
   readonly newApiKey?: string;
 }
 
+/** What is alive in a daemon. Without a call all of it is zero, but for transactions, which live on for their RFC timers. */
+export interface DaemonCounters {
+  readonly calls: number;
+  /** Of the SIP edge: legs, dialogs, and requests to the engine that are not answered. */
+  readonly sip: { readonly legs: number; readonly dialogs: number; readonly replies: number };
+  /** Of the embedded agent; absent with a drachtio-server. */
+  readonly agent?: { readonly dialogs: number; readonly pending: number; readonly transactions: number };
+  /** Calls of the media plane, and sessions of its public ports. */
+  readonly media: { readonly calls: number; readonly sessions: number };
+}
+
 /**
  * The whole daemon: makes the parts, joins them, starts them in order and stops them in reverse. The one place that knows
  * everybody.
@@ -49,6 +60,9 @@ export class Daemon {
   readonly #options: DaemonOptions;
   readonly #life: Life;
   #switchboard: Switchboard | undefined;
+  #media: MediaPlane | undefined;
+  #edge: SipEdge | undefined;
+  #agent: SipAgent | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: DaemonOptions) {
@@ -105,6 +119,24 @@ export class Daemon {
     return this.#switchboard;
   }
 
+  /** What is alive now; for the self-test and tests. */
+  async counters(): Promise<DaemonCounters> {
+    const { legs = 0, dialogs = 0, replies = 0 } = this.#edge?.counters() ?? {};
+    const workers = (await this.#media?.counters()) ?? [];
+    const agent = this.#agent?.counters();
+    return {
+      calls: this.#switchboard?.live().length ?? 0,
+      sip: { legs, dialogs, replies },
+      media: {
+        calls: workers.reduce((sum, worker) => sum + worker.calls, 0),
+        sessions: workers.reduce((sum, worker) => sum + worker.publicPort.sessions, 0),
+      },
+      ...(agent === undefined
+        ? {}
+        : { agent: { dialogs: agent.dialogs, pending: agent.pending, transactions: agent.transactions } }),
+    };
+  }
+
   async #stop(): Promise<void> {
     const { config, log } = this.#options;
     log.info({ live_calls: this.#switchboard?.live().length ?? 0 }, "ponte is stopping");
@@ -126,7 +158,9 @@ export class Daemon {
 
   #startMedia(): Promise<MediaPlane> {
     const { config, log } = this.#options;
-    return this.#life.begin("media", () => started(new MediaPlane(mediaOptions(config), log)), stopped);
+    this.#media = new MediaPlane(mediaOptions(config), log);
+    const media = this.#media;
+    return this.#life.begin("media", () => started(media), stopped);
   }
 
   async #startSip(): Promise<{ edge: SipEdge; address?: SipAddress }> {
@@ -141,6 +175,7 @@ export class Daemon {
       () => started(new SipEdge({ engine, trunks, clock: systemClock, log })),
       stopped,
     );
+    this.#edge = edge;
     const [address] = agent?.sip ?? [];
     return { edge, ...(address === undefined ? {} : { address }) };
   }
@@ -156,6 +191,7 @@ export class Daemon {
       peers,
       log: log.child({ part: "sip_agent" }),
     });
+    this.#agent = agent;
     return await this.#life.begin(
       "sip agent",
       () => agentStarted(agent, config),

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { checkConfig, explain } from "#config/load.ts";
 import type { Config } from "#config/schema.ts";
 import { PonteError } from "#core/error.ts";
@@ -19,7 +19,7 @@ import { Life } from "./life.ts";
 export interface SandboxOptions {
   readonly log: Log;
   readonly version: string;
-  /** Parts of a configuration that go over the sandbox's own. */
+  /** Parts of a configuration that go over the sandbox's own; a list takes the place of the sandbox's. */
   readonly settings?: Readonly<Record<string, object>>;
   /** Another PBX than the demo one. */
   readonly pbx?: { readonly host: string; readonly port: number };
@@ -106,6 +106,8 @@ export class SandboxWorld {
       relay: this.#options.relay ?? new MediaRelay(),
       numbers: businessNumbers(this.#options.numbers ?? demoNumbers),
       accessToken,
+      // The database outlives this process, so call ids must differ from those of the last one.
+      seed: randomInt(2 ** 31),
       ...this.#options.meta,
     });
     this.#meta = meta;
@@ -172,7 +174,9 @@ function sandboxConfig(options: SandboxOptions, peers: Peers): Config {
     sip: { port: 0 },
     media: { bind_address: ["127.0.0.1"], public_port: 0, sip_bind_address: "127.0.0.1" },
   };
-  for (const [name, values] of Object.entries(options.settings ?? {})) own[name] = { ...own[name], ...values };
+  for (const [name, values] of Object.entries(options.settings ?? {})) {
+    own[name] = Array.isArray(values) ? values : { ...own[name], ...values };
+  }
   const checked = checkConfig(own, {});
   if (checked.ok) return checked.config;
   throw new PonteError("config_invalid", explain(checked.problems));
