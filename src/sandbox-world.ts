@@ -170,7 +170,7 @@ function sandboxConfig(options: SandboxOptions, peers: Peers): Config {
       verify_token: peers.verifyToken,
     },
     channels: (options.numbers ?? demoNumbers).map(({ id, extension }) => ({ phone_number_id: id, target: extension })),
-    trunks: [{ name: "demo-pbx", host: peers.pbx.host, port: peers.pbx.port, options_interval_s: 0, ...options.trunk }],
+    trunks: [{ name: "demo-pbx", host: peers.pbx.host, port: peers.pbx.port, ...options.trunk }],
     sip: { port: 0 },
     media: { bind_address: ["127.0.0.1"], public_port: 0, sip_bind_address: "127.0.0.1" },
   };

@@ -1,2 +1,75 @@
+import { once } from "node:events";
+import { checkConfig } from "#config/load.ts";
+import type { Config } from "#config/schema.ts";
+import type { Log } from "#engine/ports.ts";
+import { Daemon, type DaemonAddresses } from "#src/daemon.ts";
+import { createLog } from "#src/log.ts";
+import { SandboxWorld } from "#src/sandbox-world.ts";
+import { configPath, readConfig } from "./config-file.ts";
 import type { Command } from "./main.ts";
-export const run: Command = async () => 1;
+import { version } from "./version.ts";
+
+/** `ponte run`: the daemon on its configuration, or the sandbox where there is none. Ends on SIGINT or SIGTERM. */
+export const run: Command = async (words) => {
+  const path = words.includes("--sandbox") ? undefined : configPath(undefined);
+  if (path !== undefined) return runDaemon(readConfig(path));
+  return runSandbox();
+};
+
+async function runDaemon(config: Config): Promise<number> {
+  const log = logOf(config);
+  const daemon = new Daemon({ config, log, version });
+  const addresses = await daemon.start();
+  showKey(addresses);
+  return untilTold(log, () => daemon.stop());
+}
+
+/** Settings that make sense in a sandbox come from the environment: where to listen and what to log. */
+async function runSandbox(): Promise<number> {
+  const { http, database, log: usual, sandbox } = fromEnvironment();
+  // The page shows what happens, and one line shall show where the page is.
+  const logging = process.env["PONTE_LOG_LEVEL"] === undefined ? { ...usual, level: "warn" as const } : usual;
+  const log = logOf({ log: logging });
+  const world = new SandboxWorld({ log, version, settings: { http, database, log: logging }, page: sandbox });
+  const addresses = await world.start();
+  showKey(addresses);
+  console.log(`ponte's sandbox: open ${addresses.pageUrl} and press Call.`);
+  return untilTold(log, () => world.stop());
+}
+
+function fromEnvironment(): Config {
+  const checked = checkConfig({}, process.env);
+  if (checked.ok) return checked.config;
+  throw new Error("an empty configuration is always right");
+}
+
+function showKey({ newApiKey }: DaemonAddresses): void {
+  if (newApiKey !== undefined) console.log(`API key, shown this once: ${newApiKey}`);
+}
+
+/** The log as configured: pretty in a terminal, JSON elsewhere, unless told otherwise. */
+function logOf({ log }: Pick<Config, "log">): Log {
+  const terminal = process.stdout.isTTY === true;
+  const pretty = log.format === "pretty" || (log.format === "auto" && terminal);
+  return createLog({
+    level: log.level,
+    pretty: pretty ? { colours: terminal } : false,
+    redact: { phoneNumbers: log.phone_numbers },
+  });
+}
+
+/**
+ * Stops on the first signal and ends at once on the second. A bug that nobody caught is told and ends the process: what it
+ * left behind is unknown, and the next start cleans up.
+ */
+async function untilTold(log: Log, stop: () => Promise<void>): Promise<number> {
+  process.on("uncaughtException", (error) => {
+    log.error({ err: error }, "uncaught exception");
+    process.exit(70);
+  });
+  await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+  process.once("SIGINT", () => process.exit(130));
+  process.once("SIGTERM", () => process.exit(143));
+  await stop();
+  return 0;
+}
