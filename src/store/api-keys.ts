@@ -11,6 +11,9 @@ const MAX_KEY_LENGTH = 256;
 /** Characters of a key that are kept, so that people can tell keys apart. */
 const PREFIX_LENGTH = 12;
 
+/** Name of the key that is made at the first start; an index allows one. */
+const FIRST = "first";
+
 /** Name of the key that the environment gives. */
 const FROM_ENVIRONMENT = "environment";
 
@@ -30,36 +33,34 @@ export class ApiKeys implements ApiKeysPort {
 
   async create(name: string): Promise<NewKey> {
     const key = newKey();
-    await this.#insert(this.#sql, key.id, name, key.secret);
+    await this.#sql`
+      insert into api_keys (id, tenant_id, name, prefix, hash)
+      values (${key.id}, ${DEFAULT_TENANT}, ${name}, ${prefixOf(key.secret)}, ${hashOf(key.secret)})`;
     return key;
   }
 
-  /** Makes a key when there is none yet, and tells it; undefined when there is one already. */
+  /** Makes a key when there is none yet, and tells it; undefined when there is one already, or another node was faster. */
   async ensureFirst(): Promise<NewKey | undefined> {
-    return await this.#sql.begin(async (work) => {
-      const tx = work as unknown as Sql;
-      // Two nodes that start at once make one key.
-      await tx`lock table api_keys in share row exclusive mode`;
-      const [any] = await tx`select 1 from api_keys where revoked_at is null`;
-      if (any !== undefined) return undefined;
-      const key = newKey();
-      await this.#insert(tx, key.id, "first", key.secret);
-      return key;
-    });
+    const key = newKey();
+    const made = await this.#sql`
+      insert into api_keys (id, tenant_id, name, prefix, hash)
+      select ${key.id}, ${DEFAULT_TENANT}, ${FIRST}, ${prefixOf(key.secret)}, ${hashOf(key.secret)}
+      where not exists (select from api_keys where revoked_at is null)
+      on conflict do nothing`;
+    return made.count === 1 ? key : undefined;
   }
 
   /** The key that the environment gives is valid, and those that it gave before are not. */
   async ensureGiven(secret: string): Promise<void> {
     const hash = hashOf(secret);
-    await this.#sql.begin(async (work) => {
-      const tx = work as unknown as Sql;
-      await tx`lock table api_keys in share row exclusive mode`;
-      await tx`
+    await this.#sql`
+      with before as (
         update api_keys set revoked_at = now()
-        where name = ${FROM_ENVIRONMENT} and revoked_at is null and hash <> ${hash}`;
-      const [known] = await tx`update api_keys set revoked_at = null where hash = ${hash} returning id`;
-      if (known === undefined) await this.#insert(tx, newId(), FROM_ENVIRONMENT, secret);
-    });
+        where name = ${FROM_ENVIRONMENT} and revoked_at is null and hash <> ${hash}
+      )
+      insert into api_keys (id, tenant_id, name, prefix, hash)
+      values (${newId()}, ${DEFAULT_TENANT}, ${FROM_ENVIRONMENT}, ${prefixOf(secret)}, ${hash})
+      on conflict (hash) do update set revoked_at = null`;
   }
 
   async verify(key: string): Promise<{ readonly id: string; readonly name: string } | undefined> {
@@ -80,14 +81,11 @@ export class ApiKeys implements ApiKeysPort {
     const gone = await this.#sql`update api_keys set revoked_at = now() where id = ${id} and revoked_at is null`;
     return gone.count === 1;
   }
+}
 
-  async #insert(sql: Sql, id: string, name: string, secret: string): Promise<void> {
-    // A key from the environment may be short; then all of it would be shown.
-    const prefix = secret.length > 2 * PREFIX_LENGTH ? secret.slice(0, PREFIX_LENGTH) : "";
-    await sql`
-      insert into api_keys (id, tenant_id, name, prefix, hash)
-      values (${id}, ${DEFAULT_TENANT}, ${name}, ${prefix}, ${hashOf(secret)})`;
-  }
+/** A key from the environment may be short; then all of it would be shown. */
+function prefixOf(secret: string): string {
+  return secret.length > 2 * PREFIX_LENGTH ? secret.slice(0, PREFIX_LENGTH) : "";
 }
 
 function newId(): string {

@@ -50,8 +50,57 @@ function place(url: string): { readonly url: string; readonly options: postgres.
   };
 }
 
-/** Opens a pool. Connects at the first statement and again whenever the server comes back. */
+/**
+ * How long the healthy connections of a pool that is given up may finish what they are at; also how long a statement that
+ * was lost goes without being told so. Ours take milliseconds.
+ */
+const RETIRE_TIMEOUT_S = 0.5;
+
+/**
+ * What needs one connection for several statements. When that connection is lost, postgres.js 3.4 goes on writing to it from
+ * a timer, which ends the process; so whatever has to be done together is one statement here.
+ */
+const REFUSED: ReadonlySet<string | symbol> = new Set(["begin", "reserve", "subscribe"]);
+
+/**
+ * Opens a pool. Connects at the first statement and again whenever the server comes back.
+ *
+ * A pool of postgres.js 3.4 does not survive the loss of a connection: a statement that is sent between the socket's error
+ * and its close is never answered, and what was about to be written stays in front of the next handshake, so that the
+ * connection can never be used again. Therefore the whole pool is replaced as soon as one of its connections has closed;
+ * `end` then settles what was lost in the old one.
+ */
 export function connect(options: ClientOptions): Sql {
+  const retiring = new Set<Promise<void>>();
+  let ending = false;
+  let pool = open();
+
+  function open(): Sql {
+    const one = openPool(options, () => {
+      if (ending) return;
+      options.onClose?.();
+      if (pool === one) pool = open();
+      const retired = one.end({ timeout: RETIRE_TIMEOUT_S }).finally(() => retiring.delete(retired));
+      retiring.add(retired);
+    });
+    return one;
+  }
+
+  async function end(how?: { readonly timeout?: number }): Promise<void> {
+    ending = true;
+    await Promise.all([pool.end(how), ...retiring]);
+  }
+
+  return new Proxy(pool, {
+    apply: (_first, _self, args) => Reflect.apply(pool, undefined, args),
+    get: (_first, property) => {
+      if (REFUSED.has(property)) throw new Error(`sql.${String(property)} is not used here: write one statement`);
+      return property === "end" ? end : Reflect.get(pool, property);
+    },
+  });
+}
+
+function openPool(options: ClientOptions, onClose: () => void): Sql {
   const where = place(options.url);
   return postgres(where.url, {
     ...where.options,
@@ -60,8 +109,8 @@ export function connect(options: ClientOptions): Sql {
     backoff: () => RECONNECT_S,
     prepare: options.prepare ?? true,
     onnotice: () => undefined,
+    onclose: onClose,
     ...(options.forever === true ? { max_lifetime: null } : {}),
-    ...(options.onClose === undefined ? {} : { onclose: options.onClose }),
     connection: {
       application_name: "ponte",
       statement_timeout: STATEMENT_TIMEOUT_MS,

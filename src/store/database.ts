@@ -4,7 +4,7 @@ import { defaultDataDir, startEmbedded } from "./embedded/cluster.ts";
 import { storeFailure } from "./failures.ts";
 
 /** A stopping daemon waits this long for statements under way. */
-const CLOSE_TIMEOUT_S = 5;
+const CLOSE_TIMEOUT_S = 2;
 
 /** A probe that takes longer finds the database away. */
 const PROBE_TIMEOUT_MS = 2_000;

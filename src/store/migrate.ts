@@ -5,7 +5,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PonteError } from "#core/error.ts";
 import type { Log } from "#engine/ports.ts";
-import type { Sql } from "./client.ts";
+import { connect, type Sql } from "./client.ts";
+import { mayPass, storeFailure } from "./failures.ts";
 
 export const MIGRATIONS = fileURLToPath(new URL("./migrations", import.meta.url));
 
@@ -15,6 +16,8 @@ const LOCK_KEY = "482939925605";
 /** A migration of a large table may take this long on another node. */
 const LOCK_LIMIT_MS = 300_000;
 const LOCK_POLL_MS = 50;
+
+const CLOSE_TIMEOUT_S = 5;
 
 export interface Migration {
   readonly version: number;
@@ -44,27 +47,31 @@ export function readMigrations(folder: string): readonly Migration[] {
   return migrations;
 }
 
+export interface MigrateOptions {
+  readonly url: string;
+  readonly log: Log;
+  readonly folder?: string;
+}
+
 /**
  * Brings the database to the state that this build needs. Safe to run on every node at once: one works, the others wait.
  * @returns how many migrations were applied.
- * @throws PonteError `schema_newer`, `schema_changed`, `migration_failed`.
+ * @throws PonteError `schema_newer`, `schema_changed`, `migration_failed`, `store_unavailable`.
  */
-export async function migrate(sql: Sql, log: Log, folder: string = MIGRATIONS): Promise<number> {
+export async function migrate({ url, log, folder = MIGRATIONS }: MigrateOptions): Promise<number> {
   const migrations = readMigrations(folder);
-  // The lock belongs to a session, so that everything here runs on one connection.
-  const session = await sql.reserve();
+  // The lock belongs to a session, so that everything here runs on one connection; with the connection the lock goes.
+  let lost = false;
+  const sql = connect({ url, connections: 1, forever: true, onClose: () => (lost = true) });
   try {
-    await session`set statement_timeout = 0`;
-    await session`set lock_timeout = 0`;
-    await lock(session, log);
-    try {
-      return await apply(session, migrations, log);
-    } finally {
-      await session`select pg_advisory_unlock(${LOCK_KEY}::bigint)`;
-    }
+    await sql`set statement_timeout = 0`;
+    await sql`set lock_timeout = 0`;
+    await lock(sql, log);
+    return await apply(sql, migrations, log, () => lost);
+  } catch (error) {
+    throw storeFailure(error);
   } finally {
-    await session`reset all`.catch(() => undefined);
-    session.release();
+    await sql.end({ timeout: CLOSE_TIMEOUT_S });
   }
 }
 
@@ -84,7 +91,7 @@ async function lock(sql: Sql, log: Log): Promise<void> {
   }
 }
 
-async function apply(sql: Sql, migrations: readonly Migration[], log: Log): Promise<number> {
+async function apply(sql: Sql, migrations: readonly Migration[], log: Log, lost: () => boolean): Promise<number> {
   await sql`create table if not exists schema_migrations (
     version integer primary key, name text not null, checksum text not null, applied_at timestamptz not null default now())`;
   const applied = await sql<{ readonly version: number; readonly name: string; readonly checksum: string }[]>`
@@ -92,6 +99,8 @@ async function apply(sql: Sql, migrations: readonly Migration[], log: Log): Prom
   check(migrations, applied);
   const missing = migrations.filter((one) => !applied.some((row) => row.version === one.version));
   for (const migration of missing) {
+    if (lost())
+      throw new PonteError("store_unavailable", "the database went away while it was migrated", { retryable: true });
     const started = performance.now();
     await run(sql, migration);
     log.info({ migration: migration.name, took_ms: Math.round(performance.now() - started) }, "database migrated");
@@ -121,13 +130,19 @@ function check(
 }
 
 async function run(sql: Sql, { version, name, checksum, text, transaction }: Migration): Promise<void> {
+  // Numbers, our own file names and hexadecimal digits: nothing in it needs to be escaped.
+  const note = `insert into schema_migrations (version, name, checksum) values (${version}, '${name}', '${checksum}');`;
   try {
-    if (transaction) await sql`begin`;
-    await sql.unsafe(text);
-    await sql`insert into schema_migrations (version, name, checksum) values (${version}, ${name}, ${checksum})`;
-    if (transaction) await sql`commit`;
+    if (transaction) {
+      // One message to the server: all of it, or nothing.
+      await sql.unsafe(`begin;\n${text}\n;\n${note}\ncommit;`);
+    } else {
+      await sql.unsafe(text);
+      await sql.unsafe(note);
+    }
   } catch (error) {
-    if (transaction) await sql`rollback`.catch(() => undefined);
+    if (mayPass(error)) throw error;
+    await sql`rollback`;
     const reason = error instanceof Error ? error.message : String(error);
     throw new PonteError("migration_failed", `migration ${name} failed: ${reason}`, { cause: error });
   }

@@ -13,7 +13,7 @@ export const LOCK_GRACE_MS = 5_000;
 export const SILENCE_LIMIT_MS = 20_000;
 
 /** Leaving politely must not hold up a stop. */
-const LEAVE_TIMEOUT_S = 2;
+const LEAVE_TIMEOUT_S = 0.5;
 
 export interface NodeOptions {
   readonly url: string;

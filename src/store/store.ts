@@ -42,7 +42,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { log, clock } = options;
   const database = await openDatabase(options);
   try {
-    await migrate(database.sql, log);
+    await migrate({ url: database.url, log });
     const nodeId = uuidV7(clock.now(), randomBytes(16));
     const node = new Node({ url: database.url, nodeId, version: options.version, clock, log });
     await node.start();

@@ -1,5 +1,4 @@
 import type { Sql } from "./client.ts";
-import { json } from "./json.ts";
 import { isDead, type View } from "./nodes.ts";
 
 /** A call that lost its node: its media is gone, and Meta has not been told. */
@@ -16,7 +15,6 @@ interface Ended {
   readonly wacid: string;
   readonly channel_id: string;
   readonly state: string;
-  readonly node_id: string;
 }
 
 /**
@@ -26,30 +24,29 @@ interface Ended {
  * A node that was only thought dead finds its calls with another epoch: its writes are refused.
  */
 export async function sweepDead(sql: Sql, me: string, view: View): Promise<readonly OrphanedCall[]> {
-  return await sql.begin(async (work) => {
-    const tx = work as unknown as Sql;
-    const dead = await tx<{ readonly id: string }[]>`
-      select n.id from nodes n where ${isDead(tx, me, view)} for update skip locked`;
-    const ids = dead.map((node) => node.id);
-    const ended = await tx<Ended[]>`
+  const ended = await sql<Ended[]>`
+    with dead as (
+      select n.id from nodes n where ${isDead(sql, me, view)} for update skip locked
+    ), lost as (
+      select c.id, c.state, c.node_id from whatsapp_calls c
+      where c.state <> 'ended' and c.node_id <> ${me}
+        and (c.node_id in (select id from dead) or not exists (select from nodes n where n.id = c.node_id))
+      order by c.id for update skip locked
+    ), ended as (
       update whatsapp_calls c set
         state = 'ended', result = 'failed', ended_by = 'ponte', cause = 'node_lost', ended_at = now(), updated_at = now(),
         node_id = ${me}, epoch = c.epoch + 1
-      from (
-        select id, state, node_id from whatsapp_calls
-        where state <> 'ended' and node_id <> ${me}
-          and (node_id = any(${ids}::uuid[]) or not exists (select from nodes n where n.id = node_id))
-        order by id for update
-      ) before
-      where c.id = before.id
-      returning c.id, c.wacid, c.channel_id, before.state, before.node_id`;
-    const events = ended.map((call) => ({ call_id: call.id, data: { from: call.state, node_id: call.node_id } }));
-    await tx`
+      from lost where c.id = lost.id
+      returning c.id, c.wacid, c.channel_id, lost.state, lost.node_id
+    ), told as (
       insert into whatsapp_call_events (call_id, seq, at, type, data)
-      select call_id, (extract(epoch from now()) * 1000000)::bigint, now(), 'node_lost', data
-      from jsonb_to_recordset(${json(events)}::text::jsonb) as e(call_id uuid, data jsonb)
-      on conflict do nothing`;
-    await tx`delete from nodes where id = any(${ids}::uuid[])`;
-    return ended.map(({ id, wacid, channel_id, state }) => ({ id, wacid, channelId: channel_id, state }));
-  });
+      select id, (extract(epoch from now()) * 1000000)::bigint, now(), 'node_lost',
+        jsonb_build_object('from', state, 'node_id', node_id)
+      from ended
+      on conflict do nothing
+    ), forgotten as (
+      delete from nodes where id in (select id from dead)
+    )
+    select id, wacid, channel_id, state from ended`;
+  return ended.map(({ id, wacid, channel_id, state }) => ({ id, wacid, channelId: channel_id, state }));
 }

@@ -69,9 +69,7 @@ async function start(dataDir: string) {
   const admin = connect({ url, connections: 1 });
   await admin`create database ${admin(template)}`;
   await admin.end();
-  const sql = connect({ url: databaseUrl(url, template), connections: 2 });
-  await migrate(sql, quietLog());
-  await sql.end();
+  await migrate({ url: databaseUrl(url, template), log: quietLog() });
   return { server, told: { url, template } };
 }
 

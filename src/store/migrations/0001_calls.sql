@@ -126,3 +126,6 @@ create table api_keys (
   created_at timestamptz not null default now(),
   revoked_at timestamptz
 );
+
+-- Nodes that start at once make one first key.
+create unique index api_keys_first on api_keys (name) where name = 'first' and revoked_at is null;

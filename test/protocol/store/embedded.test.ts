@@ -225,9 +225,7 @@ describe("programs", () => {
     "of the system serve where the package has none, and understand our migrations",
     async () => {
       const server = await start("system", { sources: { nativeFolder: undefined } });
-      const sql = connect({ url: server.url, connections: 2 });
-      expect(await migrate(sql, log)).toBeGreaterThan(0);
-      await sql.end();
+      expect(await migrate({ url: server.url, log })).toBeGreaterThan(0);
     },
   );
 });

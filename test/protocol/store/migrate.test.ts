@@ -2,7 +2,6 @@ import { copyFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { connect } from "#store/client.ts";
 import { MIGRATIONS, migrate, readMigrations } from "#store/migrate.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
@@ -33,34 +32,30 @@ const add = (name: string, text: string) => {
 
 test("brings an empty database up to date, once", async () => {
   const count = readMigrations(MIGRATIONS).length;
-  expect(await migrate(database.sql, log)).toBe(count);
-  expect(await migrate(database.sql, log)).toBe(0);
+  expect(await migrate({ url: database.url, log })).toBe(count);
+  expect(await migrate({ url: database.url, log })).toBe(0);
   const [row] = await database.sql`select count(*)::int as n from schema_migrations`;
   expect(row?.["n"]).toBe(count);
 });
 
 test("four nodes that start at once apply each migration once", async () => {
   add("slow", "create table slow (id int); select pg_sleep(0.2);");
-  const clients = [1, 2, 3, 4].map(() => connect({ url: database.url, connections: 1 }));
-  const applied = await Promise.all(clients.map((sql) => migrate(sql, log, folder)));
+  const applied = await Promise.all([1, 2, 3, 4].map(() => migrate({ url: database.url, log, folder })));
   expect(applied.toSorted((a, b) => a - b)).toEqual([0, 0, 0, next() - 1]);
-  await Promise.all(clients.map((sql) => sql.end()));
 });
 
 test("nodes that wait do not stop an index from being built concurrently", async () => {
   add("table", "create table indexed (id int); insert into indexed select generate_series(1, 1000);");
   add("index", "-- no-transaction\ncreate index concurrently indexed_id on indexed (id);");
-  const clients = [1, 2, 3].map(() => connect({ url: database.url, connections: 1 }));
-  await Promise.all(clients.map((sql) => migrate(sql, log, folder)));
+  await Promise.all([1, 2, 3].map(() => migrate({ url: database.url, log, folder })));
   const [row] = await database.sql`select indisvalid from pg_index where indexrelid = 'indexed_id'::regclass`;
   expect(row?.["indisvalid"]).toBe(true);
-  await Promise.all(clients.map((sql) => sql.end()));
 });
 
 test("refuses a database that a newer ponte has migrated", async () => {
   add("of_the_future", "create table future (id int);");
-  await migrate(database.sql, log, folder);
-  await expect(migrate(database.sql, log)).rejects.toMatchObject({
+  await migrate({ url: database.url, log, folder });
+  await expect(migrate({ url: database.url, log })).rejects.toMatchObject({
     code: "schema_newer",
     message: expect.stringContaining("of_the_future"),
   });
@@ -68,31 +63,46 @@ test("refuses a database that a newer ponte has migrated", async () => {
 
 test("refuses a migration that was edited after it was applied", async () => {
   add("edited", "create table edited (id int);");
-  await migrate(database.sql, log, folder);
+  await migrate({ url: database.url, log, folder });
   writeFileSync(join(folder, `${String(next() - 1).padStart(4, "0")}_edited.sql`), "create table edited (id bigint);");
-  await expect(migrate(database.sql, log, folder)).rejects.toMatchObject({ code: "schema_changed" });
+  await expect(migrate({ url: database.url, log, folder })).rejects.toMatchObject({ code: "schema_changed" });
 });
 
 test("takes no notice of line ends that git has changed", async () => {
   add("lines", "create table lines (\n  id int\n);\n");
-  await migrate(database.sql, log, folder);
+  await migrate({ url: database.url, log, folder });
   writeFileSync(
     join(folder, `${String(next() - 1).padStart(4, "0")}_lines.sql`),
     "create table lines (\r\n  id int\r\n);\r\n",
   );
-  expect(await migrate(database.sql, log, folder)).toBe(0);
+  expect(await migrate({ url: database.url, log, folder })).toBe(0);
 });
 
 test("leaves nothing of a migration that failed, and gives the lock back", async () => {
-  await migrate(database.sql, log);
+  await migrate({ url: database.url, log });
   add("broken", "create table half (id int); select 1 / 0;");
-  await expect(migrate(database.sql, log, folder)).rejects.toMatchObject({
+  await expect(migrate({ url: database.url, log, folder })).rejects.toMatchObject({
     code: "migration_failed",
     message: expect.stringContaining("division by zero"),
   });
   const [row] = await database.sql`select to_regclass('half') as half`;
   expect(row?.["half"]).toBeNull();
-  expect(await migrate(database.sql, log)).toBe(0);
+  expect(await migrate({ url: database.url, log })).toBe(0);
+});
+
+test("says that the database is away when it goes away in the middle", async () => {
+  add("slow", "select pg_sleep(5); create table half (id int);");
+  const migrating = migrate({ url: database.url, log, folder });
+  const failure = expect(migrating).rejects.toMatchObject({ code: "store_unavailable", retryable: true });
+  const cut = async () => {
+    const [row] = await database.sql`
+      select count(pg_terminate_backend(pid))::int as n from pg_stat_activity
+      where datname = current_database() and query like '%pg_sleep%' and pid <> pg_backend_pid()`;
+    return row?.["n"];
+  };
+  await expect.poll(cut).toBe(1);
+  await failure;
+  expect(await migrate({ url: database.url, log })).toBe(0);
 });
 
 test("refuses a gap in the numbers", () => {
