@@ -18,7 +18,8 @@ import { type Address, type Protocol, peerList } from "./transport/address.ts";
 import { TransportLayer } from "./transport/layer.ts";
 import type { Flow } from "./transport/listener.ts";
 import { resolve, systemDns } from "./transport/resolve.ts";
-import { Core } from "./ua/core.ts";
+import { type Application, type Reply, refusal } from "./ua/application.ts";
+import { Core, type SipCommand } from "./ua/core.ts";
 
 export type { SipAgentOptions } from "./options.ts";
 
@@ -52,7 +53,6 @@ export type SipAgentCounters = Readonly<Record<CounterName, number>> & {
 export class SipAgent {
   readonly #log: Log;
   readonly #limits: Limits;
-  readonly #clock: Clock;
   readonly #counters = new Counters();
   readonly #isPeer: (host: string) => boolean;
   readonly #transport: TransportLayer;
@@ -61,7 +61,7 @@ export class SipAgent {
   readonly #control: ControlServer;
 
   constructor(options: SipAgentOptions) {
-    const clock = options.clock ?? systemClock;
+    const clock = this.#guarded(options.clock ?? systemClock);
     const random = options.random ?? systemRandom;
     const log = options.log ?? silentLog;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -70,7 +70,6 @@ export class SipAgent {
     const shared = { clock, random, log, counters: this.#counters };
     if (options.control.secret === "") throw new Error("the control secret must not be empty");
     this.#log = log;
-    this.#clock = clock;
     this.#limits = limits;
     this.#isPeer = peerList(options.peers);
     const transport = new TransportLayer({
@@ -84,7 +83,10 @@ export class SipAgent {
       ...shared,
       timers,
       maxTransactions: limits.maxTransactions,
-      send: (bytes, flow, onError) => transport.send(bytes, flow, onError),
+      send: (bytes, flow, onError) => {
+        log.debug({ what: startOf(bytes), to: flow.remote.host, protocol: flow.listener.protocol }, "sip message sent");
+        transport.send(bytes, flow, (error) => this.#guard("send error failed", () => onError(error)));
+      },
     });
     this.#control = new ControlServer(
       { host: options.control.host ?? "127.0.0.1", port: options.control.port ?? 0, maxClients: limits.maxClients },
@@ -93,8 +95,7 @@ export class SipAgent {
         ...limits,
         secret: options.control.secret,
         addresses: () => this.#hostPorts(),
-        command: (command, application, reply) =>
-          this.#guard("command failed", () => this.#core.command(command, application, reply)),
+        command: (command, application, reply) => this.#command(command, application, reply),
       },
       (application) => this.#guard("clean-up failed", () => this.#core.applicationLost(application)),
     );
@@ -108,7 +109,8 @@ export class SipAgent {
         maxDialogs: limits.maxDialogs,
         minSessionS: options.sessionTimer?.minSeconds ?? DEFAULT_MIN_SESSION_S,
         natCorrection: options.natCorrection ?? true,
-        isOwn: (address) => transport.isOwn(address),
+        attempt: (what, run) => this.#guard(what, run),
+        isOwn: (flow) => transport.isOwn(flow),
         resolve: (uri) =>
           resolve(uri, {
             choose: (protocol, host) => transport.choose(protocol, host),
@@ -123,8 +125,7 @@ export class SipAgent {
   }
 
   async start(): Promise<SipAgentAddresses> {
-    await this.#transport.start((bytes, flow) => this.#guard("sip message failed", () => this.#receive(bytes, flow)));
-    const control = await this.#control.start();
+    const control = await this.#open();
     const sip = this.#transport.listeners.map((listener) => ({
       ...listener.bound,
       protocol: listener.protocol,
@@ -135,6 +136,17 @@ export class SipAgent {
       "sip agent started",
     );
     return { control, sip };
+  }
+
+  /** Binds everything or nothing. */
+  async #open(): Promise<Address> {
+    try {
+      await this.#transport.start((bytes, flow) => this.#guard("sip message failed", () => this.#receive(bytes, flow)));
+      return await this.#control.start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   /** Ends at once: open calls are forgotten, not hung up. May be called twice. */
@@ -155,10 +167,25 @@ export class SipAgent {
     };
   }
 
+  #command(command: SipCommand, application: Application, reply: Reply): void {
+    let answered = false;
+    const once: Reply = (verdict) => {
+      answered = true;
+      reply(verdict);
+    };
+    const done = this.#guard("command failed", () => this.#core.command(command, application, once));
+    // The client waits for exactly one answer to every frame.
+    if (!done && !answered) reply(refusal("internal error"));
+  }
+
   #receive(bytes: Buffer, flow: Flow): void {
     // RFC 5626 §4.4.1: a datagram of line ends keeps a NAT binding open.
     if (bytes.length <= 4 && bytes.every((byte) => byte === 13 || byte === 10 || byte === 0)) return;
     this.#counters.add("messages_received");
+    this.#log.debug(
+      { what: startOf(bytes), from: flow.remote.host, protocol: flow.listener.protocol },
+      "sip message received",
+    );
     const isPeer = this.#isPeer(flow.remote.host);
     const parsed = parseMessage(bytes, this.#limits);
     if (!parsed.ok) {
@@ -176,13 +203,23 @@ export class SipAgent {
     }
   }
 
-  /** A bug must end the message it happened with, loudly, and leave the others alone. */
-  #guard(what: string, run: () => void): void {
+  /** A bug ends what it happened in, loudly, and leaves the others alone. Returns false if there was one. */
+  #guard(what: string, run: () => void): boolean {
     try {
       run();
+      return true;
     } catch (error) {
-      this.#log.error({ err: error, at: this.#clock.now() }, what);
+      this.#log.error({ err: error }, what);
+      return false;
     }
+  }
+
+  #guarded(clock: Clock): Clock {
+    return {
+      now: () => clock.now(),
+      setTimeout: (run, ms) => clock.setTimeout(() => this.#guard("timer failed", run), ms),
+      clearTimeout: (handle) => clock.clearTimeout(handle),
+    };
   }
 
   #hostPorts(): { shown: string; local: string } {
@@ -195,6 +232,11 @@ export class SipAgent {
         .join(",");
     return { shown: list((listener) => listener.advertised()), local: list((listener) => listener.bound) };
   }
+}
+
+/** The method or status: what can be logged without anybody's number in it. */
+function startOf(bytes: Buffer): string {
+  return /^(?:SIP\/2\.0 \d{3}|[A-Z]{1,16})/.exec(bytes.toString("latin1", 0, 16))?.[0] ?? "unreadable";
 }
 
 /** Notes in the topmost Via where the request really came from (RFC 3261 §18.2.1, RFC 3581 §4). */

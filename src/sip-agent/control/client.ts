@@ -72,9 +72,10 @@ export class Client implements Application {
     this.#write(encodeDelivery(randomUuid(random), delivery, clock.now()));
   }
 
+  /** Cuts the connection; what follows from that has happened when this returns. */
   destroy(): void {
-    this.#deadline.stop();
     this.#socket.destroy();
+    this.#close();
   }
 
   #read(chunk: Buffer): void {

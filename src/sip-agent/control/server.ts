@@ -55,7 +55,7 @@ export class ControlServer implements Applications {
   }
 
   async stop(): Promise<void> {
-    for (const client of this.#clients) client.destroy();
+    for (const client of [...this.#clients]) client.destroy();
     if (this.#server.listening) await new Promise<void>((done) => this.#server.close(() => done()));
   }
 

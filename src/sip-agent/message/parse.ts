@@ -1,7 +1,7 @@
 import { Headers } from "./headers.ts";
 import type { SipMessage, SipRequest } from "./message.ts";
 import { breaksLine } from "./serialize.ts";
-import { parseCSeq, parseNameAddr, parseVia } from "./values.ts";
+import { parseCSeq, parseNameAddr, parseVia, tagOf } from "./values.ts";
 
 export type ParseLimits = {
   /** Longest message, bytes. */
@@ -110,7 +110,9 @@ function faultOf(message: SipMessage): string | undefined {
   if (headers.list("Via").some((via) => parseVia(via) === undefined) || !headers.has("Via")) return "invalid Via";
   if (parseNameAddr(headers.get("From") ?? "") === undefined) return "invalid From";
   if (parseNameAddr(headers.get("To") ?? "") === undefined) return "invalid To";
-  if (!/^\S{1,256}$/.test(headers.get("Call-ID") ?? "")) return "invalid Call-ID";
+  // No grammar allows "|" there, and the control protocol could not carry it.
+  if (!/^[^\s|]{1,256}$/.test(headers.get("Call-ID") ?? "")) return "invalid Call-ID";
+  if (tagOf(headers.get("From"))?.includes("|")) return "invalid From";
   const cseq = parseCSeq(headers.get("CSeq"));
   if (cseq === undefined) return "invalid CSeq";
   if (message.kind === "request" && cseq.method !== message.method) return "CSeq does not match the method";

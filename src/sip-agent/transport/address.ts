@@ -37,11 +37,15 @@ export function peerList(peers: readonly string[]): (host: string) => boolean {
   return (host) => isIP(host) !== 0 && list.check(host, isIPv6(host) ? "ipv6" : "ipv4");
 }
 
-/** What stands in Via and Contact when a socket is bound to all interfaces: the machine's first address of that family. */
-export function machineAddress(family: 4 | 6): string {
+/**
+ * What stands in Via and Contact when a socket is bound to all interfaces: the machine's address in the network of `remote`,
+ * else its first one of that family.
+ */
+export function machineAddress(family: 4 | 6, remote?: string): string {
   const wanted = family === 6 ? "IPv6" : "IPv4";
-  const found = Object.values(networkInterfaces())
+  const addresses = Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
-    .find((entry) => entry.family === wanted && !entry.internal && !entry.address.startsWith("fe80:"));
-  return normalizeAddress(found?.address ?? (family === 6 ? "::1" : "127.0.0.1"));
+    .filter((entry) => entry.family === wanted && !entry.internal && !entry.address.startsWith("fe80:"));
+  const near = addresses.find((entry) => remote !== undefined && entry.cidr !== null && peerList([entry.cidr])(remote));
+  return normalizeAddress((near ?? addresses[0])?.address ?? (family === 6 ? "::1" : "127.0.0.1"));
 }

@@ -53,7 +53,7 @@ export class TransportLayer {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const connection of this.#connections.values()) connection.destroy();
+    for (const connection of [...this.#connections.values()]) connection.destroy();
     const udp = [...this.#udp.values()].map((socket) => new Promise<void>((done) => socket.close(() => done())));
     const tcp = this.#servers.map((server) => new Promise<void>((done) => server.close(() => done())));
     this.#udp.clear();
@@ -64,9 +64,11 @@ export class TransportLayer {
     return chooseListener(this.#listeners, protocol, remote);
   }
 
-  isOwn(address: Address): boolean {
+  /** True if a request on that flow would come back to us. */
+  isOwn(flow: Flow): boolean {
+    const address = flow.remote;
     return this.#listeners.some((listener) => {
-      if (listener.bound.port !== address.port) return false;
+      if (listener.protocol !== flow.listener.protocol || listener.bound.port !== address.port) return false;
       const { host } = listener.bound;
       return (
         listener.advertised().host === address.host ||
@@ -145,7 +147,12 @@ export class TransportLayer {
     const socket = createSocket({ type: isIPv6(host) ? "udp6" : "udp4" });
     const bound = once(socket, "listening");
     socket.bind({ port: options.port, address: host, exclusive: true });
-    await bound;
+    try {
+      await bound;
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
     const listener = new Listener("udp", { host, port: socket.address().port }, options.externalAddress);
     socket.on("error", (error) => this.#options.log.warn({ err: error, host }, "sip udp socket error"));
     socket.on("message", (bytes, from) => {

@@ -31,7 +31,7 @@ export class Listener {
   advertised(remote?: string): Address {
     const { host, port } = this.bound;
     if (remote !== undefined && isLoopback(remote)) return { host: this.local(remote), port };
-    return { host: this.#external ?? (isWildcard(host) ? machineAddress(isIPv6(host) ? 6 : 4) : host), port };
+    return { host: this.#external ?? (isWildcard(host) ? machineAddress(isIPv6(host) ? 6 : 4, remote) : host), port };
   }
 
   /** The address on this machine that packets to `remote` leave from. */
@@ -39,7 +39,7 @@ export class Listener {
     const { host } = this.bound;
     if (!isWildcard(host)) return host;
     if (isLoopback(remote)) return remote === "::1" ? "::1" : "127.0.0.1";
-    return machineAddress(isIPv6(remote) ? 6 : 4);
+    return machineAddress(isIPv6(remote) ? 6 : 4, remote);
   }
 
   /** True if packets to that address can leave here at all. A socket on `::` also serves IPv4. */

@@ -52,8 +52,10 @@ export class TcpConnection {
     });
   }
 
-  destroy(error?: Error): void {
-    this.#socket.destroy(error);
+  /** Cuts the connection; what follows from that has happened when this returns. */
+  destroy(): void {
+    this.#socket.destroy();
+    this.#close();
   }
 
   #read(chunk: Buffer): void {

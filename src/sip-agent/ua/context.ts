@@ -6,7 +6,7 @@ import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
 import type { Clock, Log, Random } from "#sip-agent/ports.ts";
 import type { TransactionLayer } from "#sip-agent/transaction/layer.ts";
 import type { Timers } from "#sip-agent/transaction/machine.ts";
-import type { Address } from "#sip-agent/transport/address.ts";
+import type { Flow } from "#sip-agent/transport/listener.ts";
 import type { Resolution } from "#sip-agent/transport/resolve.ts";
 
 /** How long the core waits for applications, in ms. */
@@ -35,9 +35,12 @@ export type Context = {
   /** Send in-dialog requests to where the peer's messages come from when its Contact shows that it is behind NAT. */
   readonly natCorrection: boolean;
   readonly resolve: (uri: string) => Resolution | Promise<Resolution>;
-  readonly isOwn: (address: Address) => boolean;
+  /** True if a request on that flow would come back to us. */
+  readonly isOwn: (flow: Flow) => boolean;
   /** Where a request to `target` in a dialog goes: along the route set, over the dialog's flow, or straight there. */
   readonly flowOf: (dialog: Dialog, target: string) => Resolution | Promise<Resolution>;
+  /** Literals go on at once and so keep their order; names take a turn through DNS, and are dropped after `stop`. */
+  readonly whenResolved: (resolution: Resolution | Promise<Resolution>, go: (resolution: Resolution) => void) => void;
   /** Ends a dialog with a BYE of our own; `text` says why, to the peer and to the application if `tell`. */
   readonly hangUp: (dialog: Dialog, text: string, tell: boolean) => void;
   /** A 2xx to INVITE or UPDATE, sent or received: what it says about session timers holds from now on (RFC 4028). */

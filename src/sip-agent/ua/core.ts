@@ -13,7 +13,7 @@ import { type Application, type Applications, type Reply, refusal, UNSOLICITED }
 import { dialogRequest } from "./compose.ts";
 import type { Context } from "./context.ts";
 import { Receiver } from "./receiver.ts";
-import { Sender, whenResolved } from "./sender.ts";
+import { Sender } from "./sender.ts";
 import { SessionKeeper } from "./session-keeper.ts";
 
 /** A `sip` command of an application, as the control protocol describes it. */
@@ -24,7 +24,10 @@ export type SipCommand = {
   readonly sketch: SipMessage;
 };
 
-export type CoreOptions = Omit<Context, "dialogs" | "flowOf" | "hangUp" | "sessionAgreed">;
+export type CoreOptions = Omit<Context, "dialogs" | "flowOf" | "hangUp" | "sessionAgreed" | "whenResolved"> & {
+  /** Runs something that no event handler stands above, so that a bug in it does not end the process. */
+  readonly attempt: (what: string, run: () => void) => void;
+};
 
 /** The user agent core: joins receiver, sender and dialogs, and settles what happens when an application is lost. */
 export class Core {
@@ -32,6 +35,7 @@ export class Core {
   readonly #receiver: Receiver;
   readonly #sender: Sender;
   readonly #sessions: SessionKeeper;
+  #stopped = false;
   /** Lost applications whose dialogs still wait for them. */
   readonly #graces = new Set<Alarm>();
 
@@ -40,6 +44,10 @@ export class Core {
       ...options,
       dialogs: new DialogRegistry(),
       flowOf: (dialog, target) => this.#flowOf(dialog, target),
+      whenResolved: (resolution, go) => {
+        if (!(resolution instanceof Promise)) go(resolution);
+        else void resolution.then((later) => this.#stopped || options.attempt("resolving failed", () => go(later)));
+      },
       hangUp: (dialog, text, tell) => this.#hangUp(dialog, text, tell),
       sessionAgreed: (dialog, sender, request, response) => this.#sessions.agreed(dialog, sender, request, response),
     };
@@ -90,6 +98,7 @@ export class Core {
   }
 
   stop(): void {
+    this.#stopped = true;
     for (const grace of this.#graces) grace.stop();
     this.#graces.clear();
     this.#receiver.stop();
@@ -98,9 +107,10 @@ export class Core {
   }
 
   #hangUp(dialog: Dialog, text: string, tell: boolean): void {
-    if (dialog.sentInvite?.isPending) dialog.sentInvite.cancel(new Headers());
     this.#context.dialogs.remove(dialog);
-    whenResolved(this.#flowOf(dialog, dialog.remoteTarget), (resolution) => {
+    if (dialog.sentInvite?.isPending) dialog.sentInvite.cancel(new Headers());
+    dialog.receivedInvite?.hungUp(dialog.flow);
+    this.#context.whenResolved(this.#flowOf(dialog, dialog.remoteTarget), (resolution) => {
       this.#sendOwnBye(dialog, resolution.ok ? resolution.flow : dialog.flow, text, tell);
     });
   }

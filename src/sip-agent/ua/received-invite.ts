@@ -20,6 +20,9 @@ export type AckOutcome = "acknowledged" | "missed" | "over";
 /** Called once; returns true if it has ended the call. */
 export type AfterAck = (outcome: AckOutcome) => boolean;
 
+/** RFC 3261 §13.3.1.1: "at every minute". */
+const KEEP_RINGING_MS = 60_000;
+
 type Stage = "open" | "answered" | "done";
 
 /**
@@ -41,6 +44,8 @@ export class ReceivedInvite {
   readonly #reliable: ReliableProvisionals;
   #application: Application;
   #stage: Stage = "open";
+  /** The application has reacted. */
+  #heard = false;
   /** Requests of the application that have to wait for the ACK. */
   #afterAck: AfterAck[] = [];
 
@@ -164,9 +169,20 @@ export class ReceivedInvite {
   }
 
   #proceed(answer: SipResponse, isReliable: boolean): void {
-    this.#deadline.start(this.#context.patience.ringingMs, () => this.#giveUp("rang too long"));
+    // The application's first word sets the time that the phone may ring; further ones do not prolong it.
+    if (!this.#heard) this.#deadline.start(this.#context.patience.ringingMs, () => this.#giveUp("rang too long"));
+    this.#heard = true;
     if (isReliable) this.#reliable.send(answer);
     else this.#reliable.whenAcknowledged(() => this.transaction.respond(answer));
+    if (answer.status > 100 && !isReliable) this.#keepRinging(answer);
+  }
+
+  /** RFC 3261 §13.3.1.1: a proxy on the way forgets an INVITE that it hears nothing of for three minutes. */
+  #keepRinging(answer: SipResponse): void {
+    this.#repeat.start(KEEP_RINGING_MS, () => {
+      this.transaction.respond(answer);
+      this.#keepRinging(answer);
+    });
   }
 
   #accept(answer: SipResponse): void {

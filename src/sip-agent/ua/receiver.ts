@@ -1,6 +1,7 @@
 import type { Dialog } from "#sip-agent/dialog/dialog.ts";
 import { dialogId } from "#sip-agent/dialog/dialog.ts";
 import { isTooShort } from "#sip-agent/dialog/session-agreement.ts";
+import { Headers } from "#sip-agent/message/headers.ts";
 import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
 import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
 import type { ServerTransaction } from "#sip-agent/transaction/runner.ts";
@@ -159,6 +160,8 @@ export class Receiver {
       case "BYE":
         this.#context.dialogs.remove(dialog);
         dialog.receivedInvite?.hungUp(flow);
+        // The peer may never answer an INVITE of a call that is over.
+        if (dialog.sentInvite?.isPending) dialog.sentInvite.cancel(new Headers());
         this.#beginRequest(transaction, dialog.owner, dialog);
         return;
       default:

@@ -42,7 +42,7 @@ export class Sender {
       return;
     }
     const go = (resolution: Resolution): void => this.#launch(sketch, resolution, application, reply);
-    whenResolved(this.#context.resolve(proxyUri ?? sketch.uri), go);
+    this.#context.whenResolved(this.#context.resolve(proxyUri ?? sketch.uri), go);
   }
 
   cancel(transactionId: string, sketch: SipRequest, reply: Reply): void {
@@ -85,7 +85,7 @@ export class Sender {
       reply(refusal("too many transactions"));
       return;
     }
-    whenResolved(this.#context.flowOf(dialog, dialogTarget(dialog, sketch)), (resolution) => {
+    this.#context.whenResolved(this.#context.flowOf(dialog, dialogTarget(dialog, sketch)), (resolution) => {
       if (resolution.ok) this.#sendInDialog(dialog, sketch, resolution.flow, application, reply);
       else reply(refusal(resolution.reason));
     });
@@ -93,7 +93,7 @@ export class Sender {
 
   /** A request of the agent itself; `stand` takes the answer. */
   sendOwn(dialog: Dialog, sketch: SipRequest, stand: Application): void {
-    whenResolved(this.#context.flowOf(dialog, dialog.remoteTarget), (resolution) => {
+    this.#context.whenResolved(this.#context.flowOf(dialog, dialog.remoteTarget), (resolution) => {
       if (resolution.ok && dialog.state !== "ended") {
         this.#sendInDialog(dialog, sketch, resolution.flow, stand, () => undefined);
       }
@@ -121,7 +121,7 @@ export class Sender {
       reply(refusal("requested protocol/transport not available"));
       return;
     }
-    if (this.#context.isOwn(flow.remote)) {
+    if (this.#context.isOwn(flow)) {
       reply(refusal("can not send request to myself"));
       return;
     }
@@ -281,13 +281,4 @@ function lacksType(sketch: SipRequest): boolean {
 /** The flow of a request that cannot be sent, so that it can still be shown. */
 function nowhere(listener: Flow["listener"] | undefined): Flow | undefined {
   return listener === undefined ? undefined : { listener, remote: { host: listener.bound.host, port: 0 } };
-}
-
-/** Literals go on at once and so keep their order; names take a turn through DNS. */
-export function whenResolved(resolution: Resolution | Promise<Resolution>, go: (resolution: Resolution) => void): void {
-  if (!(resolution instanceof Promise)) {
-    go(resolution);
-    return;
-  }
-  resolution.then(go, (error: unknown) => go({ ok: false, reason: String(error) }));
 }

@@ -200,13 +200,9 @@ export class SentInvite {
 
   #acknowledge(branch: Branch, sketch: SipRequest, reply: Reply): void {
     const { dialog } = branch;
-    const resolved = this.#context.flowOf(dialog, dialog.remoteTarget);
-    if (resolved instanceof Promise) {
-      resolved.then(
-        (later) => this.#sendAck(branch, sketch, later.ok ? later.flow : dialog.flow, reply),
-        () => this.#sendAck(branch, sketch, dialog.flow, reply),
-      );
-    } else this.#sendAck(branch, sketch, resolved.ok ? resolved.flow : dialog.flow, reply);
+    this.#context.whenResolved(this.#context.flowOf(dialog, dialog.remoteTarget), (resolution) => {
+      this.#sendAck(branch, sketch, resolution.ok ? resolution.flow : dialog.flow, reply);
+    });
   }
 
   #sendAck(branch: Branch, sketch: SipRequest, flow: Flow, reply: Reply): void {

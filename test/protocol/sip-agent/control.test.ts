@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { SipAgent } from "#sip-agent/agent.ts";
 import { Bench, type Msg, type Reply, SDP, SECRET, type Srf, type SrfDialog } from "./support/bench.ts";
 
 let bench: Bench;
@@ -54,6 +55,18 @@ class RawClient {
 function frame(payload: string): string {
   return `${Buffer.byteLength(payload)}#${payload}`;
 }
+
+test("a taken port stops the start and leaves nothing bound", async () => {
+  const other = new SipAgent({
+    control: { secret: SECRET },
+    udp: [{ port: 0 }],
+    tcp: [{ port: bench.tcp }],
+    peers: [],
+  });
+  await expect(other.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
+  expect(() => new SipAgent({ control: { secret: "" }, peers: [] })).toThrow("secret");
+  expect(() => new SipAgent({ control: { secret: SECRET }, peers: ["pbx.example"] })).toThrow("pbx.example");
+});
 
 describe("frames", () => {
   const stream = [frame(`1|authenticate|${SECRET}|`), frame("2|route|invite"), frame("3|ping")].join("");

@@ -201,6 +201,35 @@ test("an application that stays silent: 480 for the INVITE, and it hears that th
   await bench.settle(() => call.cancelled);
 });
 
+test("a phone that rings long is heard of every minute, and not for ever", async () => {
+  const { call } = await arrive();
+  await send(call.res, 180);
+  await peer.next(180);
+  for (let minute = 1; minute < 5; minute++) {
+    bench.clock.advance(60_000);
+    await peer.next(180);
+    await send(call.res, 180);
+    await peer.next(180);
+  }
+  bench.clock.advance(60_000);
+  await peer.next(480);
+  await bench.settle(() => call.cancelled);
+});
+
+test("a BYE of the peer ends a re-INVITE of ours that it never answers", async () => {
+  const { invite, answer, dialog, inDialog } = await answered();
+  peer.ack(invite, answer);
+  const ours = dialog.request({ method: "INVITE", body: SDP, headers: { "Content-Type": "application/sdp" } });
+  const again = await peer.next("INVITE");
+  peer.reply(again, 100);
+  await new Promise((next) => setTimeout(next, 20));
+  peer.request("BYE", answer.contact(), { ...inDialog, cseq: 2 });
+  await peer.next("CANCEL");
+  bench.clock.advance(32_000);
+  expect((await ours).status).toBe(487);
+  expect(bench.agent.counters()).toMatchObject({ dialogs: 0, pending: 0 });
+});
+
 test("a BYE before the answer ends the INVITE with 487", async () => {
   const { invite, call } = await arrive();
   await send(call.res, 180);

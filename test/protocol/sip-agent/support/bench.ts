@@ -157,9 +157,14 @@ export class Bench {
     }
   }
 
+  /** Fails if the agent leaves a timer, a connection or a dialog behind. */
   async stop(): Promise<void> {
     await this.agent.stop();
+    await this.agent.stop();
     for (const close of this.#closers.reverse()) await close();
+    const { connections, clients, dialogs, transactions, pending } = this.agent.counters();
+    const left = { timers: this.clock.pending, connections, clients, dialogs, transactions, pending };
+    if (Object.values(left).some((count) => count > 0)) throw new Error(`left over: ${JSON.stringify(left)}`);
   }
 }
 
