@@ -10,11 +10,12 @@ import { systemClock } from "#engine/system-clock.ts";
 import type { ReadyCheck } from "#http/ports.ts";
 import { HttpServer } from "#http/server.ts";
 import { MediaPlane } from "#media/plane/media-plane.ts";
+import type { PublicPortCounters } from "#media/transport/contract.ts";
 import { SipEdge } from "#sip/edge.ts";
-import { type SipAddress, SipAgent } from "#sip-agent/agent.ts";
+import { type SipAddress, SipAgent, type SipAgentCounters } from "#sip-agent/agent.ts";
 import { openStore, type Store } from "#store/store.ts";
 import { GraphClient } from "#whatsapp/graph.ts";
-import { WebhookReceiver } from "#whatsapp/receiver.ts";
+import { type ReceiverCounters, WebhookReceiver } from "#whatsapp/receiver.ts";
 import { Life } from "./life.ts";
 import {
   drachtioServer,
@@ -52,6 +53,15 @@ export interface DaemonCounters {
   readonly media: { readonly calls: number; readonly sessions: number };
 }
 
+/** Everything that the edges count, since the start; what they refused above all. */
+export interface DaemonObservations {
+  readonly webhooks?: ReceiverCounters;
+  /** Absent with a drachtio-server. */
+  readonly agent?: SipAgentCounters;
+  /** One of each media worker that is up. */
+  readonly publicPorts: readonly PublicPortCounters[];
+}
+
 /**
  * The whole daemon: makes the parts, joins them, starts them in order and stops them in reverse. The one place that knows
  * everybody.
@@ -63,6 +73,7 @@ export class Daemon {
   #media: MediaPlane | undefined;
   #edge: SipEdge | undefined;
   #agent: SipAgent | undefined;
+  #receiver: WebhookReceiver | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: DaemonOptions) {
@@ -93,6 +104,7 @@ export class Daemon {
       () => webhookReceiver(config, log, store, switchboard),
       stopped,
     );
+    this.#receiver = receiver;
     await receiver.recover();
     const http = this.#httpServer(store, edge, switchboard, receiver);
     const { url } = await this.#life.begin(
@@ -134,6 +146,18 @@ export class Daemon {
       ...(agent === undefined
         ? {}
         : { agent: { dialogs: agent.dialogs, pending: agent.pending, transactions: agent.transactions } }),
+    };
+  }
+
+  /** What was counted since the start; for tests and metrics. */
+  async observations(): Promise<DaemonObservations> {
+    const workers = (await this.#media?.counters()) ?? [];
+    const webhooks = this.#receiver?.counters;
+    const agent = this.#agent?.counters();
+    return {
+      publicPorts: workers.map((worker) => worker.publicPort),
+      ...(webhooks === undefined ? {} : { webhooks }),
+      ...(agent === undefined ? {} : { agent }),
     };
   }
 
