@@ -1,6 +1,6 @@
 import type { Log } from "#engine/ports.ts";
+import { defaultDataDir, startEmbedded } from "#store/embedded/cluster.ts";
 import { connect, type Sql } from "./client.ts";
-import { defaultDataDir, startEmbedded } from "./embedded/cluster.ts";
 import { storeFailure } from "./failures.ts";
 
 /** A stopping daemon waits this long for statements under way. */

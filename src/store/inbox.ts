@@ -5,7 +5,7 @@ import type { Clock, InboxItem, Log, WebhookInboxPort } from "#engine/ports.ts";
 import type { Sql } from "./client.ts";
 import { within } from "./database.ts";
 import { mayPass, storeFailure } from "./failures.ts";
-import { isDead, type View } from "./nodes.ts";
+import { holdsLock } from "./nodes.ts";
 import { WriteBehind } from "./write-behind.ts";
 
 /** Bodies that may wait for their commit. Beyond that senders are told to come again, which they do for days. */
@@ -53,8 +53,6 @@ export interface WebhookInboxOptions {
   readonly log: Log;
   /** 16 random bytes. */
   readonly random: () => Uint8Array;
-  /** Who else is there, when bodies of dead nodes are looked for. */
-  readonly view: () => View;
 }
 
 /**
@@ -107,10 +105,11 @@ export class WebhookInbox implements WebhookInboxPort {
 
   /**
    * Takes up what was accepted but is not being worked off: by a node that died, or by nobody because its commit was never
-   * heard of. To be asked at the start and every few seconds.
+   * heard of. A node without its lock counts as dead here at once: were it only reconnecting, an event would be told twice,
+   * and the engine knows its calls. To be asked at the start and every few seconds.
    */
   async unprocessed(limit: number): Promise<readonly InboxItem[]> {
-    const { sql, nodeId, view } = this.#options;
+    const { sql, nodeId } = this.#options;
     try {
       const rows = await sql<{ readonly id: string; readonly body: Buffer; readonly received_at: Date }[]>`
         update webhook_inbox set node_id = ${nodeId}, attempts = attempts + 1
@@ -118,8 +117,7 @@ export class WebhookInbox implements WebhookInboxPort {
           select i.id from webhook_inbox i
           where i.processed_at is null and i.attempts < ${MAX_ATTEMPTS}
             and case when i.node_id = ${nodeId} then i.id <> all(${[...this.#open]}::uuid[])
-                else not exists (select from nodes n where n.id = i.node_id)
-                  or exists (select from nodes n where n.id = i.node_id and ${isDead(sql, nodeId, view())}) end
+                else not exists (select from nodes n where n.id = i.node_id and ${holdsLock(sql)}) end
           order by i.id limit ${limit} for update skip locked
         )
         returning id, body, received_at`;

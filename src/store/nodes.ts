@@ -120,6 +120,15 @@ function lockKeyOf(nodeId: string): string {
   return (BigInt(`0x${nodeId.replaceAll("-", "").slice(16)}`) & 0x7fff_ffff_ffff_ffffn).toString();
 }
 
+/** A condition on `nodes n`: it holds its lock, so that its process lives and is connected. */
+export function holdsLock(sql: Sql) {
+  return sql`exists (
+    select from pg_locks l
+    where l.locktype = 'advisory' and l.granted and l.objsubid = 1
+      and l.database = (select oid from pg_database where datname = current_database())
+      and l.classid::bigint = n.lock_key >> 32 and l.objid::bigint = n.lock_key & 4294967295)`;
+}
+
 /** What is known about the others when dead nodes are looked for. */
 export interface View {
   /** Nobody else can be using this database (it is our own): every other node is a former life. */
@@ -134,9 +143,5 @@ export function isDead(sql: Sql, me: string, view: View) {
   const vanished = view.healthyForMs >= SILENCE_LIMIT_MS;
   return sql`n.id <> ${me} and (
     (${vanished} and n.seen_at < now() - ${SILENCE_LIMIT_MS} * interval '1 millisecond')
-    or (${crashed} and n.seen_at < now() - ${LOCK_GRACE_MS} * interval '1 millisecond' and not exists (
-      select from pg_locks l
-      where l.locktype = 'advisory' and l.granted and l.objsubid = 1
-        and l.database = (select oid from pg_database where datname = current_database())
-        and l.classid::bigint = n.lock_key >> 32 and l.objid::bigint = n.lock_key & 4294967295)))`;
+    or (${crashed} and n.seen_at < now() - ${LOCK_GRACE_MS} * interval '1 millisecond' and not ${holdsLock(sql)}))`;
 }

@@ -4,7 +4,7 @@ import { uuidV7 } from "#core/id.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import { connect } from "#store/client.ts";
 import { WebhookInbox } from "#store/inbox.ts";
-import type { View } from "#store/nodes.ts";
+import { Node } from "#store/nodes.ts";
 import { startChild } from "#test/support/child.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
@@ -18,19 +18,20 @@ afterAll(() => database.drop());
 
 const newId = () => uuidV7(Date.now(), randomBytes(16));
 
-function inbox(options: { readonly nodeId?: string; readonly view?: View; readonly url?: string } = {}): WebhookInbox {
+function inbox(options: { readonly nodeId?: string; readonly url?: string } = {}): WebhookInbox {
   return new WebhookInbox({
     sql: options.url === undefined ? database.sql : connect({ url: options.url, connections: 1 }),
     nodeId: options.nodeId ?? newId(),
     clock: systemClock,
     log: quietLog(),
     random: () => randomBytes(16),
-    view: () => options.view ?? { sole: false, healthyForMs: 60_000 },
   });
 }
 
-async function register(nodeId: string): Promise<void> {
-  await database.sql`insert into nodes (id, host, pid, version, lock_key) values (${nodeId}, 'h', 1, 'test', 7)`;
+async function start(): Promise<Node> {
+  const node = new Node({ url: database.url, nodeId: newId(), version: "test", clock: systemClock, log: quietLog() });
+  await node.start();
+  return node;
 }
 
 const body = (n: number) => Buffer.from(`{"n":${n},"name":"Jos\\u00e9 \\/ \u00e9"}`);
@@ -79,17 +80,14 @@ test("what was worked off is not handed out again; what was not, is, by the next
 });
 
 test("bodies of a node that lives are left to it, those of a dead one go to one other", async () => {
-  const [alive, dead] = [newId(), newId()];
-  await register(alive);
-  await register(dead);
-  await database.sql`update nodes set seen_at = now() - interval '1 minute' where id = ${dead}`;
-  await inbox({ nodeId: alive }).accept("meta", body(1));
-  const { id } = await inbox({ nodeId: dead }).accept("meta", body(2));
-  const [one, other] = [newId(), newId()];
-  await register(one);
-  await register(other);
-  const taken = await Promise.all([one, other].map((nodeId) => inbox({ nodeId }).unprocessed(10)));
+  const nodes = await Promise.all([start(), start(), start()]);
+  const [alive, one, other] = nodes.map((node) => inbox({ nodeId: node.id }));
+  if (alive === undefined || one === undefined || other === undefined) throw new Error("three were made");
+  await alive.accept("meta", body(1));
+  const { id } = await inbox().accept("meta", body(2));
+  const taken = await Promise.all([one.unprocessed(10), other.unprocessed(10)]);
   expect(taken.flat().map((item) => item.id)).toEqual([id]);
+  await Promise.all(nodes.map((node) => node.stop()));
 });
 
 test("a body whose commit was never heard of is handed out by its own node", async () => {
@@ -144,9 +142,7 @@ test("a process that is killed in a stream of webhooks loses none that it has ac
   const stored = new Map(rows.map((row) => [JSON.parse(row.body.toString()).n as number, row.done]));
   expect([...acknowledged].filter((n) => !stored.has(n))).toEqual([]);
   // The next process takes up all that was not worked off, each once.
-  await database.sql`update nodes set seen_at = now() - interval '1 minute'`;
-  const next = inbox();
-  const items = await next.unprocessed(1_000_000);
+  const items = await inbox().unprocessed(1_000_000);
   const open = [...stored].filter(([, done]) => !done).map(([n]) => n);
   expect(items.map((item) => JSON.parse(item.body.toString()).n).toSorted((a, b) => a - b)).toEqual(
     open.toSorted((a, b) => a - b),
