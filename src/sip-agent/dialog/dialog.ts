@@ -18,8 +18,6 @@ export type DialogFacts = {
   readonly local: string;
   /** Our To, with the peer's tag. */
   readonly remote: string;
-  /** Our Contact. */
-  readonly contact: string;
 };
 
 /** A SIP dialog (RFC 3261 §12): facts, and what changes while it lives. */
@@ -28,6 +26,8 @@ export class Dialog {
   state: "early" | "confirmed" | "ended" = "early";
   /** The application that gets what arrives in it. */
   owner: Application;
+  /** Our latest Contact, header value. */
+  contact: string;
   /** The peer's Contact URI. */
   remoteTarget: string;
   routeSet: readonly string[];
@@ -53,10 +53,11 @@ export class Dialog {
   constructor(
     facts: DialogFacts,
     owner: Application,
-    start: Pick<Dialog, "remoteTarget" | "routeSet" | "flow" | "localSeq" | "remoteSeq">,
+    start: Pick<Dialog, "contact" | "remoteTarget" | "routeSet" | "flow" | "localSeq" | "remoteSeq">,
   ) {
     this.facts = facts;
     this.owner = owner;
+    this.contact = start.contact;
     this.remoteTarget = start.remoteTarget;
     this.routeSet = start.routeSet;
     this.flow = start.flow;

@@ -131,7 +131,7 @@ export function dialogRequest(
   const contact = sketch.headers.get("Contact");
   if (contact !== undefined) headers.add("Contact", contactOf(contact, flow));
   else if (["INVITE", "SUBSCRIBE", "REFER", "UPDATE", "NOTIFY"].includes(sketch.method)) {
-    headers.add("Contact", dialog.facts.contact);
+    headers.add("Contact", dialog.contact);
   }
   addSketched(headers, sketch, flow);
   return { ...sketch, uri: requestUri, headers };

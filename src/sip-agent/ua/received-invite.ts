@@ -46,6 +46,8 @@ export class ReceivedInvite {
   #stage: Stage = "open";
   /** The application has reacted. */
   #heard = false;
+  /** The application has answered, though its 2xx may still wait for a PRACK. */
+  #finalGiven = false;
   /** Requests of the application that have to wait for the ACK. */
   #afterAck: AfterAck[] = [];
 
@@ -103,7 +105,6 @@ export class ReceivedInvite {
   begin(): void {
     const { flow, request } = this.transaction;
     this.transaction.respond(responseTo(request, 100));
-    const isNew = this.#isFirst;
     this.#application.deliver({
       source: "network",
       message: request,
@@ -112,47 +113,33 @@ export class ReceivedInvite {
       remote: flow.remote,
       transactionId: this.transactionId,
       dialogId: this.#dialog?.id ?? "",
-      ...(isNew ? { receivedOn: { host: flow.listener.local(flow.remote.host), port: flow.listener.bound.port } } : {}),
+      ...(this.#isFirst
+        ? { receivedOn: { host: flow.listener.local(flow.remote.host), port: flow.listener.bound.port } }
+        : {}),
     });
     this.#deadline.start(this.#context.patience.silentInviteMs, () => this.#giveUp("application silent"));
   }
 
   /** A response of the application. */
   respond(sketch: SipResponse, application: Application, reply: Reply): void {
-    if (this.#stage !== "open") {
+    if (this.#stage !== "open" || this.#finalGiven) {
       reply(refusal("a final response has already been sent"));
       return;
     }
     this.#application = application;
-    if (sketch.status === 100) {
-      this.#send(sketch, undefined, reply);
-      return;
-    }
-    const wantsReliable = sketch.status < 200 && sketch.headers.mentions("Require", "100rel");
-    if (wantsReliable && !this.#peerTakesReliable()) {
+    if (isReliable(sketch) && !this.#peerTakesReliable()) {
       reply(refusal("Remote endpoint does not support 100rel"));
       return;
     }
-    if (this.#isFirst && this.#dialog === undefined && sketch.status < 300) {
+    if (this.#isFirst && this.#dialog === undefined && sketch.status > 100 && sketch.status < 300) {
       if (this.#context.dialogs.size >= this.#context.maxDialogs) {
         reply(refusal("too many dialogs"));
         return;
       }
       this.#dialog = this.#makeDialog(sketch);
     }
-    this.#send(sketch, wantsReliable || sketch.status < 300 ? this.#dialog?.facts.contact : undefined, reply);
-  }
-
-  #send(sketch: SipResponse, contact: string | undefined, reply: Reply): void {
-    const { flow, request } = this.transaction;
-    const isReliable = sketch.status > 100 && sketch.status < 200 && sketch.headers.mentions("Require", "100rel");
-    const withContact = isReliable || (sketch.status >= 200 && sketch.status < 300);
-    const toTag = sketch.status === 100 ? undefined : (this.#dialog?.facts.localTag ?? this.#tagFor(sketch));
-    const answer = response(request, sketch, flow, { toTag, contact: withContact ? contact : undefined });
-    if (!this.#isFirst && sketch.status >= 200 && sketch.status < 300) {
-      answerRefresh(request, answer.headers, this.#dialog?.sessionTimer?.agreement);
-    }
-    if (isReliable) answer.headers.set("RSeq", String(this.#reliable.nextNumber()));
+    const answer = this.#compose(sketch);
+    const { flow } = this.transaction;
     reply({
       ok: true,
       echo: {
@@ -163,18 +150,33 @@ export class ReceivedInvite {
         dialogId: this.#dialog?.id ?? this.#futureId(),
       },
     });
-    if (sketch.status < 200) this.#proceed(answer, isReliable);
-    else if (sketch.status < 300) this.#reliable.whenAcknowledged(() => this.#accept(answer));
+    this.#finalGiven = answer.status >= 200;
+    if (answer.status < 200) this.#proceed(answer);
+    else if (answer.status < 300) this.#reliable.whenAcknowledged(() => this.#accept(answer));
     else this.#finish(answer);
   }
 
-  #proceed(answer: SipResponse, isReliable: boolean): void {
+  #compose(sketch: SipResponse): SipResponse {
+    const { flow, request } = this.transaction;
+    const dialog = this.#dialog;
+    const isSuccess = sketch.status >= 200 && sketch.status < 300;
+    const answer = response(request, sketch, flow, {
+      toTag: sketch.status === 100 ? undefined : (dialog?.facts.localTag ?? this.#tagFor(sketch)),
+      contact: isSuccess || isReliable(sketch) ? dialog?.contact : undefined,
+    });
+    if (isSuccess && !this.#isFirst) answerRefresh(request, answer.headers, dialog?.sessionTimer?.agreement);
+    if (isSuccess && dialog !== undefined) dialog.contact = answer.headers.get("Contact") ?? dialog.contact;
+    if (isReliable(sketch)) answer.headers.set("RSeq", String(this.#reliable.nextNumber()));
+    return answer;
+  }
+
+  #proceed(answer: SipResponse): void {
     // The application's first word sets the time that the phone may ring; further ones do not prolong it.
     if (!this.#heard) this.#deadline.start(this.#context.patience.ringingMs, () => this.#giveUp("rang too long"));
     this.#heard = true;
-    if (isReliable) this.#reliable.send(answer);
+    if (isReliable(answer)) this.#reliable.send(answer);
     else this.#reliable.whenAcknowledged(() => this.transaction.respond(answer));
-    if (answer.status > 100 && !isReliable) this.#keepRinging(answer);
+    if (answer.status > 100 && !isReliable(answer)) this.#keepRinging(answer);
   }
 
   /** RFC 3261 §13.3.1.1: a proxy on the way forgets an INVITE that it hears nothing of for three minutes. */
@@ -262,7 +264,8 @@ export class ReceivedInvite {
   #giveUp(why: string): void {
     this.#context.log.warn({ sip_call_id: this.request.headers.get("Call-ID"), why }, "invite given up");
     if (this.#isFirst) this.#tellCancelled(this.#madeUpCancel(), this.transaction.flow);
-    this.#refuse(480);
+    // In a call that goes on, 480 would say too much (RFC 5057 §5.1).
+    this.#refuse(this.#isFirst ? 480 : 500);
   }
 
   #ackMissed(): void {
@@ -350,10 +353,10 @@ export class ReceivedInvite {
         remoteTag,
         local: `${headers.get("To") ?? ""};tag=${localTag}`,
         remote: headers.get("From") ?? "",
-        contact: contactFor(flow),
       },
       this.#application,
       {
+        contact: contactFor(flow),
         remoteTarget: parseNameAddr(headers.list("Contact")[0] ?? "")?.uri ?? "",
         routeSet: headers.list("Record-Route"),
         flow,
@@ -365,4 +368,9 @@ export class ReceivedInvite {
     this.#context.dialogs.add(dialog);
     return dialog;
   }
+}
+
+/** RFC 3262 §3: a provisional response that the application wants acknowledged. */
+function isReliable(answer: SipResponse): boolean {
+  return answer.status > 100 && answer.status < 200 && answer.headers.mentions("Require", "100rel");
 }

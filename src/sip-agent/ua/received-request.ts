@@ -63,7 +63,7 @@ export class ReceivedRequest {
     }
     const { flow, request } = this.transaction;
     const isRefresh = request.method === "UPDATE" && sketch.status >= 200 && sketch.status < 300;
-    const contact = isRefresh ? this.#dialog?.facts.contact : undefined;
+    const contact = isRefresh ? this.#dialog?.contact : undefined;
     const answer = response(request, sketch, flow, { toTag: newTag(this.#context.random), contact });
     if (isRefresh) answerRefresh(request, answer.headers, this.#dialog?.sessionTimer?.agreement);
     reply({

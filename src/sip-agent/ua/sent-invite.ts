@@ -184,6 +184,7 @@ export class SentInvite {
     const target = parseNameAddr(response.headers.list("Contact")[0] ?? "")?.uri;
     if (target !== undefined) dialog.remoteTarget = target;
     if (dialog.state === "early") dialog.routeSet = response.headers.list("Record-Route").toReversed();
+    dialog.contact = this.request.headers.get("Contact") ?? dialog.contact;
     dialog.flow = flow;
     dialog.state = "confirmed";
     if (this.request.body.length > 0) dialog.localSdp = this.request.body;
@@ -289,10 +290,10 @@ export class SentInvite {
         remoteTag: tag,
         local: headers.get("From") ?? "",
         remote: response.headers.get("To") ?? headers.get("To") ?? "",
-        contact: headers.get("Contact") ?? "",
       },
       this.application,
       {
+        contact: headers.get("Contact") ?? "",
         remoteTarget: parseNameAddr(response.headers.list("Contact")[0] ?? "")?.uri ?? this.request.uri,
         // RFC 3261 §12.1.2: for the caller in reverse order.
         routeSet: response.headers.list("Record-Route").toReversed(),
