@@ -59,12 +59,14 @@ interface LiveCall extends KnownCall {
   readonly number: BusinessNumber;
   readonly user: WhatsAppUser;
   readonly modes: Modes;
-  readonly phone: UserPhone;
+  phone: UserPhone;
   readonly request: CallRequest;
   state: KnownCall["state"];
   rangOut: boolean;
   answer: string | undefined;
   relay: RelayCall | undefined;
+  /** Of the relay, when the call has ended. */
+  statistics: RelayStatistics;
   opaque: string | undefined;
   /** When the user's timer started. */
   pickedUpAt: number | undefined;
@@ -121,6 +123,7 @@ export class Calls {
       rangOut: false,
       answer: undefined,
       relay: undefined,
+      statistics: noStatistics,
       opaque: undefined,
       pickedUpAt: undefined,
       stopRinging: () => undefined,
@@ -136,7 +139,7 @@ export class Calls {
         if (call.state !== "ended") call.relay?.sendRtp(packet);
       },
       hangUp: () => this.#end(call, { reason: call.pickedUpAt === undefined ? "cancelled" : "hung_up", by: "user" }),
-      statistics: () => call.relay?.statistics() ?? noStatistics,
+      statistics: () => call.relay?.statistics() ?? call.statistics,
     };
   }
 
@@ -242,11 +245,20 @@ export class Calls {
   #finish(call: LiveCall, end: CallEnd): void {
     call.state = "ended";
     call.stopRinging();
-    call.relay?.close();
+    this.#forgetMedia(call);
     this.#step(call, "ended", `${end.reason} by ${end.by}${end.code === undefined ? "" : ` (${end.code})`}`);
     this.#ended.push(call.wacid);
     if (this.#ended.length > MAX_ENDED_CALLS) this.#calls.delete(this.#ended.shift() ?? "");
-    call.phone.onEnded(end);
+    const { phone } = call;
+    call.phone = noPhone;
+    phone.onEnded(end);
+  }
+
+  /** An ended call is remembered for its id alone. */
+  #forgetMedia(call: LiveCall): void {
+    call.relay?.close();
+    call.statistics = call.relay?.statistics() ?? noStatistics;
+    call.relay = undefined;
   }
 
   #liveOf(number: BusinessNumber): number {
@@ -261,6 +273,13 @@ export class Calls {
     this.#options.log.add({ kind: "call", step, wacid: call.wacid, ...(text === undefined ? {} : { text }) });
   }
 }
+
+const noPhone: UserPhone = {
+  onRinging: () => undefined,
+  onPickedUp: () => undefined,
+  onEnded: () => undefined,
+  onRtp: () => undefined,
+};
 
 const noStatistics: RelayStatistics = { fromBusiness: 0, toBusiness: 0, heldBack: 0, lost: 0, digits: "" };
 

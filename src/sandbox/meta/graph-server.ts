@@ -30,6 +30,12 @@ export class GraphServer {
         error: { message: `Unknown path components: ${request.url}`, type: "OAuthException", code: 2500 },
       }),
     );
+    // What fastify refuses by itself, such as a body without end, is refused in Graph's words too.
+    app.setErrorHandler((error: { readonly statusCode?: number; readonly message: string }, _request, reply) =>
+      reply.code(error.statusCode ?? 500).send({
+        error: { message: `(#1) ${error.message}`, type: "OAuthException", code: 1 },
+      }),
+    );
     return app.listen({ host, port });
   }
 

@@ -36,8 +36,8 @@ export type EntryFacts =
 
 export type Of<K extends Entry["kind"]> = Extract<Entry, { readonly kind: K }>;
 
-/** Enough for a long demonstration; the oldest entries are forgotten. */
-const MAX_ENTRIES = 20_000;
+/** Some hundred calls, of 3 KB an entry where a body is in it; the oldest entries are forgotten. */
+const MAX_ENTRIES = 5_000;
 
 /** A record of everything, for assertions and for the page. */
 export class MetaLog {

@@ -89,10 +89,16 @@ export class SimulatedMeta {
     this.#server = new GraphServer(graph, clock);
   }
 
-  /** Opens the Graph API and the relay. Webhooks flow after `subscribe`. */
+  /** Opens the Graph API and the relay. Webhooks flow after `subscribe`. Rejects with the system's error when a port is taken. */
   async start(): Promise<{ readonly graphUrl: string }> {
-    await this.#options.relay.start();
-    return { graphUrl: await this.#server.start(this.#options.host ?? "127.0.0.1", this.#options.port ?? 0) };
+    const { relay, host = "127.0.0.1", port = 0 } = this.#options;
+    try {
+      await relay.start();
+      return { graphUrl: await this.#server.start(host, port) };
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
   }
 
   async stop(): Promise<void> {

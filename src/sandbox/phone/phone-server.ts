@@ -34,7 +34,7 @@ const MAX_PHONES = 64;
 const MAX_MESSAGE_BYTES = 64 * 1024;
 /** A browser takes as long as its user needs to allow the microphone. */
 const ICE_TIMEOUT_MS = 60_000;
-/** ponte's call ids whose Meta id is known, for the timeline. */
+/** Calls whose phone, and whose id of ponte, is remembered for the timeline. */
 const MAX_KNOWN_CALLS = 1_000;
 
 const headers = {
@@ -66,8 +66,37 @@ export class PhoneServer {
     this.#random = seededRandom(options.seed ?? 6);
   }
 
-  /** Resolves with the page's address. */
+  /** Resolves with the page's address. Rejects with the system's error when a port is taken. */
   async start(): Promise<{ readonly url: string }> {
+    try {
+      return await this.#start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const unwatch of this.#unwatch.splice(0)) unwatch();
+    for (const [socket, session] of this.#phones) {
+      session.close();
+      socket.terminate();
+    }
+    this.#phones.clear();
+    this.#sockets?.close();
+    this.#sockets = undefined;
+    const server = this.#server;
+    this.#server = undefined;
+    if (server !== undefined) {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      await closed;
+    }
+    await this.#port?.stop();
+    this.#port = undefined;
+  }
+
+  async #start(): Promise<{ readonly url: string }> {
     const { host = "127.0.0.1", port = 0, mediaAddress = "127.0.0.1", mediaPort = 0, meta, watch } = this.#options;
     this.#files = pageFiles();
     this.#port = new PublicPort({ port: mediaPort, bind4: mediaAddress, iceTimeoutMs: ICE_TIMEOUT_MS });
@@ -89,26 +118,6 @@ export class PhoneServer {
       server.listen(port, host, resolve);
     });
     return { url: `http://${host.includes(":") ? `[${host}]` : host}:${(server.address() as AddressInfo).port}/` };
-  }
-
-  async stop(): Promise<void> {
-    for (const unwatch of this.#unwatch.splice(0)) unwatch();
-    for (const [socket, session] of this.#phones) {
-      session.close();
-      socket.terminate();
-    }
-    this.#phones.clear();
-    this.#sockets?.close();
-    this.#sockets = undefined;
-    const server = this.#server;
-    this.#server = undefined;
-    if (server !== undefined) {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
-      await closed;
-    }
-    await this.#port?.stop();
-    this.#port = undefined;
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
@@ -153,6 +162,7 @@ export class PhoneServer {
 
   #own(wacid: string, socket: WebSocket): void {
     this.#byWacid.set(wacid, socket);
+    if (this.#byWacid.size > MAX_KNOWN_CALLS) this.#byWacid.delete(this.#byWacid.keys().next().value ?? "");
     // What happened before the offer could be told, above all the call's being placed.
     for (const entry of this.#options.meta.log.calls(wacid)) this.#show(lineOfEntry(entry));
   }

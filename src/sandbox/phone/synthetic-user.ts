@@ -47,7 +47,7 @@ export class SyntheticUsers {
   }
 
   /** Dials. Each call is by another user unless the request says who. */
-  async call(request: SyntheticCallRequest): Promise<UserCall> {
+  async call(request: SyntheticCallRequest): Promise<SyntheticCall> {
     this.#count += 1;
     const user = { ...nthUser(this.#count), ...request.user };
     const [encoder, decoder] = await Promise.all([
@@ -82,7 +82,7 @@ interface CallParts {
 }
 
 /** One call of a synthetic user. Its microphone runs from the pickup to the end. */
-class SyntheticCall implements UserCall {
+export class SyntheticCall implements UserCall {
   readonly #parts: CallParts;
   readonly #progress: Progress;
   readonly #timers: Timers;
@@ -171,6 +171,7 @@ class SyntheticCall implements UserCall {
       lost: this.#hearing.lost,
       longestPauseMs: Math.round(this.#hearing.longestPauseMs),
       digitsHeard: this.#hearing.digits,
+      ...(this.#placed === undefined ? {} : { relay: this.#placed.statistics() }),
     };
   }
 

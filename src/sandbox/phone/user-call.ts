@@ -1,5 +1,6 @@
 import type { ToneReport } from "#core/audio/tone.ts";
 import type { CallEnd } from "#sandbox/meta/calls.ts";
+import type { RelayStatistics } from "#sandbox/relay/ports.ts";
 
 /** A call as a simulated WhatsApp user has it, whatever carries the audio. */
 export interface UserCall {
@@ -39,6 +40,8 @@ export interface UserStatistics {
   readonly longestPauseMs?: number;
   /** Digits that came as telephone-events. */
   readonly digitsHeard: string;
+  /** The same call seen from the relay; absent where the phone is not in this process. */
+  readonly relay?: RelayStatistics;
 }
 
 /** The promises of a call, kept by whoever hears of its progress. */

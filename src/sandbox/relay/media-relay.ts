@@ -125,6 +125,7 @@ class CallAtRelay implements RelayCall {
   readonly #userSsrc: number;
   #toBusiness = 0;
   #heldBack = 0;
+  #reportsFromBusiness = 0;
   #answeredAt: number | undefined;
   #connectMs: number | undefined;
   #accepted = false;
@@ -187,6 +188,7 @@ class CallAtRelay implements RelayCall {
       heldBack: this.#heldBack,
       lost: this.#inspector.lost,
       digits: this.#inspector.digits,
+      reportsFromBusiness: this.#reportsFromBusiness,
       ...(this.#connectMs === undefined ? {} : { connectMs: this.#connectMs }),
     };
   }
@@ -230,6 +232,7 @@ class CallAtRelay implements RelayCall {
   /** M10: later, RTCP alone keeps the call alive. M14: a BYE is a packet like any other. */
   #rtcp(packet: Buffer): void {
     const now = this.#options.clock.now();
+    this.#reportsFromBusiness += 1;
     if (this.#heardAt !== undefined) this.#heardAt = now;
     this.#reports.heard(packet, now);
   }

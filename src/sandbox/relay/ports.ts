@@ -50,6 +50,8 @@ export interface RelayStatistics {
   readonly lost: number;
   /** Digits of the business (RFC 4733), in order. */
   readonly digits: string;
+  /** Compound RTCP packets. */
+  readonly reportsFromBusiness?: number;
   /** Milliseconds from the answer's arrival to the keys. */
   readonly connectMs?: number;
 }

@@ -34,6 +34,8 @@ export class Business {
   readonly port = new PublicPort({ port: 0, bind4: "127.0.0.1", iceTimeoutMs: 5_000 });
   /** Status for the next webhooks, then 200. */
   readonly statuses: number[] = [];
+  /** Where it takes webhooks. */
+  url = "";
   onConnect: ((event: ConnectEvent) => void) | undefined;
   #server: Server | undefined;
   #graphUrl = "";
@@ -49,7 +51,8 @@ export class Business {
     });
     this.#server = server;
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    return `http://127.0.0.1:${(server.address() as AddressInfo).port}/webhook`;
+    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/webhook`;
+    return this.url;
   }
 
   async stop(): Promise<void> {
@@ -101,6 +104,7 @@ export class BusinessLeg {
   readonly connected: Promise<void>;
   readonly failed: Promise<string>;
   onRtp: ((packet: Buffer) => void) | undefined;
+  onRtcp: ((packet: Buffer) => void) | undefined;
   sequence = 1000;
   timestamp = 5000;
   readonly #remote: RemoteTransport;
@@ -122,7 +126,7 @@ export class BusinessLeg {
           this.heard.push(Buffer.from(packet));
           this.onRtp?.(packet);
         },
-        onRtcp: () => undefined,
+        onRtcp: (packet) => this.onRtcp?.(packet),
         onFailed: (reason) => failed.resolve(reason),
       },
     });
@@ -203,6 +207,7 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 export interface Sandbox {
+  readonly graphUrl: string;
   readonly meta: SimulatedMeta;
   readonly business: Business;
   stop(): Promise<void>;
@@ -222,7 +227,7 @@ export async function openSandbox(
     await meta.stop();
     await business.stop();
   };
-  return { meta, business, stop };
+  return { graphUrl, meta, business, stop };
 }
 
 /** Answers each call as a bridge would (pre_accept, media up, accept), then echoes. */
