@@ -44,16 +44,23 @@ export class CallReader implements CallReaderPort {
     return rows.length > limit && last !== undefined ? { calls, next: cursorOf(last) } : { calls };
   }
 
-  /** One call with its timeline, by ponte's id or by Meta's. */
+  /**
+   * One call with its timeline, by ponte's id or by Meta's. In one statement, so that the row is as old as the last event: a
+   * reader who sees that a call is closed sees its last figures too.
+   */
   async get(id: string): Promise<{ readonly call: CallRecord; readonly events: readonly CallEvent[] } | undefined> {
     const { sql } = this.#database;
     const key = UUID.test(id) ? sql`id = ${id}` : sql`wacid = ${id}`;
-    const [row] = await reading(sql<Row[]>`select ${columns(sql)} from whatsapp_calls where ${key}`);
+    const [row] = await reading(sql<(Row & { readonly events: readonly CallEvent[] })[]>`
+      select ${columns(sql)}, (
+        select coalesce(jsonb_agg(jsonb_build_object(
+          'at', round(extract(epoch from at) * 1000), 'type', type, 'data', data) order by seq), '[]')
+        from (select * from whatsapp_call_events where call_id = whatsapp_calls.id order by seq limit ${MAX_EVENTS}) told
+      ) as events
+      from whatsapp_calls where ${key}`);
     if (row === undefined) return undefined;
-    const call = recordOf(row);
-    const events = await reading(sql<{ readonly at: Date; readonly type: string; readonly data: CallEvent["data"] }[]>`
-      select at, type, data from whatsapp_call_events where call_id = ${call.id} order by seq limit ${MAX_EVENTS}`);
-    return { call, events: events.map(({ at, type, data }) => ({ at: at.getTime(), type, data })) };
+    const { events, ...call } = row;
+    return { call: recordOf(call), events };
   }
 
   ping(): Promise<void> {
