@@ -31,7 +31,7 @@ const sockets: Socket[] = [];
 beforeAll(async () => {
   relay = new AttackedRelay();
   const numbers = { echo: { target: "600" }, rings: { target: "641" } };
-  world = await TestWorld.start({ numbers, relay, settings: { calling: { trunk: "pcmu" } } });
+  world = await TestWorld.start({ numbers, relay, settings: { calling: { trunk: "pcmu" }, http: { port: 0 } } });
 });
 
 afterAll(() => world?.stop());
