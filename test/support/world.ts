@@ -77,6 +77,10 @@ export interface Story {
 const SETTLE_MS = 8_000;
 const PAGE_SIZE = 200;
 
+/** Each process has its own hundreds of RTP ports, so that suites that run side by side do not meet. */
+const firstRtpPort = 20_000 + (process.pid % 24) * 400;
+const rtpPorts = { sip_port_min: firstRtpPort, sip_port_max: firstRtpPort + 399 };
+
 /**
  * A sandbox world for a test file, on a database of the suite's server, with a log that is searched at the end. `stop` fails
  * the test when anything is left over, anything leaked or anything was logged as an error.
@@ -286,8 +290,9 @@ function activeResources(): ReadonlyMap<string, number> {
 export async function eventually<T>(
   what: string,
   ask: () => Promise<T | { readonly missing: unknown } | undefined>,
+  timeoutMs: number = SETTLE_MS,
 ): Promise<T> {
-  const until = performance.now() + SETTLE_MS;
+  const until = performance.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     const missing = typeof answer === "object" && answer !== null && "missing" in answer ? answer.missing : undefined;
@@ -342,7 +347,7 @@ function settingsOf(
     database: { url },
     ...settings,
     calling: { trunk: "any", drain_timeout_ms: 500, ...settings?.["calling"] },
-    media: { workers: 1, ...settings?.["media"] },
+    media: { workers: 1, ...rtpPorts, ...settings?.["media"] },
     sip: { port: pbx.pontePort ?? 0, ...settings?.["sip"] },
   };
 }
