@@ -35,19 +35,22 @@ function meta(
 
 /** A message on its way to the application. The client ignores heads with fewer than ten tokens. */
 export function encodeDelivery(frameId: string, delivery: Delivery, nowMs: number): Buffer {
-  const about = meta(delivery.source, delivery.size, delivery.protocol, delivery.remote, nowMs);
+  const text = serialize(delivery.message);
+  const size = delivery.remote === undefined ? 0 : text.length;
+  const about = meta(delivery.source, size, delivery.protocol, delivery.remote, nowMs);
   const received = delivery.receivedOn;
   const place = received === undefined ? "" : `${token(received.host)}|${received.port}|`;
   const head = `${frameId}|sip|${about}|${token(delivery.transactionId)}|${token(delivery.dialogId)}|${place}`;
-  return encodeFrame(head, serialize(delivery.message));
+  return encodeFrame(head, text);
 }
 
 /** The answer to a `sip` command that was carried out: the message as sent. */
 export function encodeEcho(frameId: string, requestId: string, echo: Echo, isResponse: boolean, nowMs: number): Buffer {
-  const about = meta("application", echo.bytes.length, echo.protocol, echo.address, nowMs);
+  const text = serialize(echo.message);
+  const about = meta("application", text.length, echo.protocol, echo.address, nowMs);
   const place = isResponse ? `${token(echo.dialogId)}||` : "";
   const head = `${frameId}|response|${requestId}|OK|${about}|${token(echo.transactionId)}|${place}Msg sent:|`;
-  return encodeFrame(head, echo.bytes);
+  return encodeFrame(head, text);
 }
 
 export function encodeAnswer(frameId: string, requestId: string, ...tokens: readonly string[]): Buffer {

@@ -7,8 +7,8 @@ import type { Flow, Listener } from "./listener.ts";
 /** Where a request goes, or why it cannot go there, in the words that the control protocol uses. */
 export type Resolution =
   | { readonly ok: true; readonly flow: Flow }
-  /** `unresolved`: the name is unknown, which the application gets as a 503 and not as a refused command. */
-  | { readonly ok: false; readonly reason: string; readonly unresolved?: true; readonly listener?: Listener };
+  /** `intended`: the name is unknown, so there is no address; the application gets a 503 and not a refused command. */
+  | { readonly ok: false; readonly reason: string; readonly intended?: Flow };
 
 /** The parts of the transport layer and of DNS that finding a next hop needs; tests replace `dns`. */
 export type ResolveContext = {
@@ -83,8 +83,7 @@ async function resolveName(
   return {
     ok: false,
     reason: `cannot resolve ${name}`,
-    unresolved: true,
-    ...(listener === undefined ? {} : { listener }),
+    ...(listener === undefined ? {} : { intended: { listener, remote: { host: listener.bound.host, port: 0 } } }),
   };
 }
 

@@ -1,15 +1,14 @@
 import type { SipMessage } from "#sip-agent/message/message.ts";
 import type { Address, Protocol } from "#sip-agent/transport/address.ts";
+import type { Flow } from "#sip-agent/transport/listener.ts";
 
 /** A SIP message on its way to an application. */
 export type Delivery = {
   /** Who caused it: a message from the peer, or one that the agent made on its own. */
   readonly source: "network" | "application";
   readonly message: SipMessage;
-  /** Bytes on the wire; 0 for a response that the agent made up (408, 503). */
-  readonly size: number;
   readonly protocol: Protocol;
-  /** The peer, if there was one. */
+  /** The peer; absent for a response that was never on the wire, because the agent made it up (408, 503). */
   readonly remote?: Address;
   readonly transactionId: string;
   /** Empty for a request outside a dialog. */
@@ -25,13 +24,26 @@ export type Verdict =
   | { readonly ok: false; readonly reason: string };
 
 export type Echo = {
-  readonly bytes: Buffer;
+  /** As it went out. */
+  readonly message: SipMessage;
   readonly protocol: Protocol;
   readonly address: Address;
   readonly transactionId: string;
   /** Responses only. */
   readonly dialogId: string;
 };
+
+/** A message that came over `flow`. */
+export function fromNetwork(message: SipMessage, flow: Flow, transactionId: string, dialogId: string): Delivery {
+  const { protocol } = flow.listener;
+  return { source: "network", message, protocol, remote: flow.remote, transactionId, dialogId };
+}
+
+/** A new request, which also says where it was received. */
+export function newFromNetwork(message: SipMessage, flow: Flow, transactionId: string): Delivery {
+  const receivedOn = { host: flow.listener.local(flow.remote.host), port: flow.listener.bound.port };
+  return { ...fromNetwork(message, flow, transactionId, ""), receivedOn };
+}
 
 export type Reply = (verdict: Verdict) => void;
 

@@ -1,7 +1,7 @@
 import type { Dialog } from "#sip-agent/dialog/dialog.ts";
 import { routed } from "#sip-agent/dialog/route-set.ts";
 import { Headers } from "#sip-agent/message/headers.ts";
-import type { SipMessage, SipRequest, SipResponse } from "#sip-agent/message/message.ts";
+import { NO_BODY, type SipMessage, type SipRequest, type SipResponse } from "#sip-agent/message/message.ts";
 import { formatHostPort } from "#sip-agent/message/uri.ts";
 import { MAX_CSEQ, parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
 import { type Random, randomHex, randomUuid } from "#sip-agent/ports.ts";
@@ -10,7 +10,16 @@ import { responseTo } from "#sip-agent/transaction/layer.ts";
 import type { Flow } from "#sip-agent/transport/listener.ts";
 
 /** The Request-URI that a client writes when it means "wherever the dialog leads". */
-const PLACEHOLDER = "sip:placeholder";
+export const PLACEHOLDER = "sip:placeholder";
+
+/** The ACK of a 2xx that the application has nothing to say about. */
+export const BARE_ACK: SipRequest = {
+  kind: "request",
+  method: "ACK",
+  uri: PLACEHOLDER,
+  headers: new Headers(),
+  body: NO_BODY,
+};
 
 /** Headers that the agent writes by itself, whatever the application's sketch says. */
 const OURS = [
@@ -182,5 +191,5 @@ export function cancelOf(request: SipRequest, extra: Headers): SipRequest {
   for (const [name, value] of extra) {
     if (!OURS.includes(name) && name !== "Contact") headers.add(name, value);
   }
-  return { kind: "request", method: "CANCEL", uri: request.uri, headers, body: Buffer.alloc(0) };
+  return { kind: "request", method: "CANCEL", uri: request.uri, headers, body: NO_BODY };
 }

@@ -4,13 +4,12 @@ import { DialogRegistry } from "#sip-agent/dialog/registry.ts";
 import { routed } from "#sip-agent/dialog/route-set.ts";
 import { Headers } from "#sip-agent/message/headers.ts";
 import { NO_BODY, type SipMessage, type SipRequest } from "#sip-agent/message/message.ts";
-import { serialize } from "#sip-agent/message/serialize.ts";
 import { parseUri } from "#sip-agent/message/uri.ts";
 import type { Flow } from "#sip-agent/transport/listener.ts";
 import type { Resolution } from "#sip-agent/transport/resolve.ts";
 import { Alarm } from "./alarm.ts";
 import { type Application, type Applications, type Reply, refusal, UNSOLICITED } from "./application.ts";
-import { dialogRequest } from "./compose.ts";
+import { dialogRequest, PLACEHOLDER } from "./compose.ts";
 import type { Context } from "./context.ts";
 import { Receiver } from "./receiver.ts";
 import { Sender } from "./sender.ts";
@@ -117,7 +116,7 @@ export class Core {
 
   #sendOwnBye(dialog: Dialog, flow: Flow, text: string, tell: boolean): void {
     const headers = new Headers().add("Reason", `SIP ;cause=200 ;text="${text}"`);
-    const sketch: SipRequest = { kind: "request", method: "BYE", uri: "sip:placeholder", headers, body: NO_BODY };
+    const sketch: SipRequest = { kind: "request", method: "BYE", uri: PLACEHOLDER, headers, body: NO_BODY };
     dialog.localSeq += 1;
     const bye = dialogRequest(dialog, sketch, flow, dialog.localSeq, this.#context.random);
     const ignore = (): void => undefined;
@@ -126,7 +125,6 @@ export class Core {
     dialog.owner.deliver({
       source: "application",
       message: bye,
-      size: serialize(bye).length,
       protocol: flow.listener.protocol,
       remote: flow.remote,
       transactionId: UNSOLICITED,

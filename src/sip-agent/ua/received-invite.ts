@@ -1,7 +1,6 @@
 import { Dialog, dialogId } from "#sip-agent/dialog/dialog.ts";
 import { answerRefresh } from "#sip-agent/dialog/session-agreement.ts";
 import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
-import { serialize } from "#sip-agent/message/serialize.ts";
 import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
 import { randomUuid } from "#sip-agent/ports.ts";
 import { responseTo } from "#sip-agent/transaction/layer.ts";
@@ -9,7 +8,7 @@ import { patience } from "#sip-agent/transaction/machine.ts";
 import type { ServerTransaction } from "#sip-agent/transaction/runner.ts";
 import type { Flow } from "#sip-agent/transport/listener.ts";
 import { Alarm } from "./alarm.ts";
-import { type Application, type Reply, refusal } from "./application.ts";
+import { type Application, fromNetwork, newFromNetwork, type Reply, refusal } from "./application.ts";
 import { contactFor, newTag, response, taggedResponse } from "./compose.ts";
 import type { Context } from "./context.ts";
 import { ReliableProvisionals } from "./reliable-provisionals.ts";
@@ -105,18 +104,12 @@ export class ReceivedInvite {
   begin(): void {
     const { flow, request } = this.transaction;
     this.transaction.respond(responseTo(request, 100));
-    this.#application.deliver({
-      source: "network",
-      message: request,
-      size: serialize(request).length,
-      protocol: flow.listener.protocol,
-      remote: flow.remote,
-      transactionId: this.transactionId,
-      dialogId: this.#dialog?.id ?? "",
-      ...(this.#isFirst
-        ? { receivedOn: { host: flow.listener.local(flow.remote.host), port: flow.listener.bound.port } }
-        : {}),
-    });
+    const dialog = this.#dialog;
+    this.#application.deliver(
+      dialog === undefined
+        ? newFromNetwork(request, flow, this.transactionId)
+        : fromNetwork(request, flow, this.transactionId, dialog.id),
+    );
     this.#deadline.start(this.#context.patience.silentInviteMs, () => this.#giveUp("application silent"));
   }
 
@@ -143,7 +136,7 @@ export class ReceivedInvite {
     reply({
       ok: true,
       echo: {
-        bytes: serialize(answer),
+        message: answer,
         protocol: flow.listener.protocol,
         address: flow.remote,
         transactionId: this.transactionId,
@@ -216,15 +209,9 @@ export class ReceivedInvite {
     const dialog = this.#dialog;
     const waiting = this.#takeWaiting();
     this.#done();
-    dialog.owner.deliver({
-      source: "network",
-      message: ack,
-      size: serialize(ack).length,
-      protocol: flow.listener.protocol,
-      remote: flow.remote,
-      transactionId: this.#isFirst ? this.transactionId : randomUuid(this.#context.random),
-      dialogId: dialog.id,
-    });
+    dialog.owner.deliver(
+      fromNetwork(ack, flow, this.#isFirst ? this.transactionId : randomUuid(this.#context.random), dialog.id),
+    );
     for (const run of waiting) run("acknowledged");
   }
 
@@ -305,15 +292,7 @@ export class ReceivedInvite {
   }
 
   #tellCancelled(cancel: SipRequest, flow: Flow): void {
-    this.#application.deliver({
-      source: "network",
-      message: cancel,
-      size: serialize(cancel).length,
-      protocol: flow.listener.protocol,
-      remote: flow.remote,
-      transactionId: this.transactionId,
-      dialogId: this.#dialog?.id ?? "",
-    });
+    this.#application.deliver(fromNetwork(cancel, flow, this.transactionId, this.#dialog?.id ?? ""));
   }
 
   /** Applications know one way to hear that an INVITE is over before they answered it. */

@@ -1,11 +1,10 @@
 import type { Dialog } from "#sip-agent/dialog/dialog.ts";
 import { answerRefresh } from "#sip-agent/dialog/session-agreement.ts";
 import type { SipResponse } from "#sip-agent/message/message.ts";
-import { serialize } from "#sip-agent/message/serialize.ts";
 import { randomUuid } from "#sip-agent/ports.ts";
 import type { ServerTransaction } from "#sip-agent/transaction/runner.ts";
 import { Alarm } from "./alarm.ts";
-import { type Application, type Reply, refusal } from "./application.ts";
+import { type Application, fromNetwork, newFromNetwork, type Reply, refusal } from "./application.ts";
 import { newTag, response, taggedResponse } from "./compose.ts";
 import type { Context } from "./context.ts";
 
@@ -41,18 +40,12 @@ export class ReceivedRequest {
 
   begin(): void {
     const { flow, request } = this.transaction;
-    this.application.deliver({
-      source: "network",
-      message: request,
-      size: serialize(request).length,
-      protocol: flow.listener.protocol,
-      remote: flow.remote,
-      transactionId: this.transactionId,
-      dialogId: this.#dialog?.id ?? "",
-      ...(this.#dialog === undefined
-        ? { receivedOn: { host: flow.listener.local(flow.remote.host), port: flow.listener.bound.port } }
-        : {}),
-    });
+    const dialog = this.#dialog;
+    this.application.deliver(
+      dialog === undefined
+        ? newFromNetwork(request, flow, this.transactionId)
+        : fromNetwork(request, flow, this.transactionId, dialog.id),
+    );
     if (this.transaction.isOpen) this.#deadline.start(this.#context.patience.silentRequestMs, () => this.refuse(500));
   }
 
@@ -69,7 +62,7 @@ export class ReceivedRequest {
     reply({
       ok: true,
       echo: {
-        bytes: serialize(answer),
+        message: answer,
         protocol: flow.listener.protocol,
         address: flow.remote,
         transactionId: this.transactionId,

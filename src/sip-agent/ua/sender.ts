@@ -1,17 +1,17 @@
 import { type Dialog, dialogId } from "#sip-agent/dialog/dialog.ts";
 import { continueSession } from "#sip-agent/dialog/session-agreement.ts";
+import { Headers } from "#sip-agent/message/headers.ts";
 import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
-import { serialize } from "#sip-agent/message/serialize.ts";
 import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
 import { randomUuid } from "#sip-agent/ports.ts";
 import type { Flow } from "#sip-agent/transport/listener.ts";
 import type { Resolution } from "#sip-agent/transport/resolve.ts";
 import { type Application, type Reply, refusal, UNKNOWN_DIALOG } from "./application.ts";
-import { dialogRequest, dialogTarget, newRequest } from "./compose.ts";
+import { BARE_ACK, dialogRequest, dialogTarget, newRequest } from "./compose.ts";
 import type { Context } from "./context.ts";
 import type { AckOutcome } from "./received-invite.ts";
-import { madeUp, md5Last } from "./responses.ts";
-import { echoOf, SentInvite } from "./sent-invite.ts";
+import { answerFor, echoOf, madeUp } from "./responses.ts";
+import { SentInvite } from "./sent-invite.ts";
 
 /** The client half of the core (RFC 3261 §8.1, §12.2.1): requests of applications, on their way to peers. */
 export class Sender {
@@ -52,7 +52,7 @@ export class Sender {
       return;
     }
     const message = invite.cancel(sketch.headers);
-    reply(echoOf(serialize(message), invite.flow, randomUuid(this.#context.random)));
+    reply(echoOf(message, invite.flow, randomUuid(this.#context.random)));
   }
 
   sendInDialog(id: string, sketch: SipRequest, application: Application, reply: Reply): void {
@@ -112,13 +112,9 @@ export class Sender {
   }
 
   #launch(sketch: SipRequest, resolution: Resolution, application: Application, reply: Reply): void {
-    if (!resolution.ok && (resolution.unresolved === undefined || resolution.listener === undefined)) {
-      reply(refusal(resolution.reason));
-      return;
-    }
-    const flow = resolution.ok ? resolution.flow : nowhere(resolution.listener);
+    const flow = resolution.ok ? resolution.flow : resolution.intended;
     if (flow === undefined) {
-      reply(refusal("requested protocol/transport not available"));
+      reply(refusal(resolution.ok ? "unreachable" : resolution.reason));
       return;
     }
     if (this.#context.isOwn(flow)) {
@@ -126,14 +122,18 @@ export class Sender {
       return;
     }
     const request = newRequest(sketch, flow, this.#context.random);
-    const id = dialogId(request.headers.get("Call-ID") ?? "", tagOf(request.headers.get("From")) ?? "");
-    const transactionId = randomUuid(this.#context.random);
-    if (request.method !== "INVITE") {
-      reply(echoOf(serialize(request), flow, transactionId));
-      if (resolution.ok) this.#sendPlain(request, flow, application, transactionId, undefined);
-      else this.#deliver(madeUp(request, 503), flow, 0, application, transactionId, "");
+    if (request.method === "INVITE") {
+      this.#launchInvite(request, flow, resolution.ok, application, reply);
       return;
     }
+    const transactionId = randomUuid(this.#context.random);
+    reply(echoOf(request, flow, transactionId));
+    if (resolution.ok) this.#sendPlain(request, flow, application, transactionId, undefined);
+    else application.deliver(answerFor(madeUp(request, 503), undefined, flow, transactionId, ""));
+  }
+
+  #launchInvite(request: SipRequest, flow: Flow, reachable: boolean, application: Application, reply: Reply): void {
+    const id = dialogId(request.headers.get("Call-ID") ?? "", tagOf(request.headers.get("From")) ?? "");
     if (this.#context.dialogs.byId(id) !== undefined) {
       reply(refusal("a dialog with that Call-ID and tag exists"));
       return;
@@ -142,9 +142,10 @@ export class Sender {
       reply(refusal("too many dialogs"));
       return;
     }
+    const transactionId = randomUuid(this.#context.random);
     const invite = this.#newInvite({ transactionId, dialogId: id }, request, flow, application, undefined);
-    reply(echoOf(serialize(request), flow, transactionId));
-    if (resolution.ok) invite.begin();
+    reply(echoOf(request, flow, transactionId));
+    if (reachable) invite.begin();
     else invite.fail(503);
   }
 
@@ -175,8 +176,8 @@ export class Sender {
       sketch.method === "INVITE" && !isGlare
         ? this.#newInvite({ transactionId, dialogId: dialog.id }, request, flow, application, dialog)
         : undefined;
-    reply(echoOf(serialize(request), flow, transactionId));
-    if (isGlare) this.#deliver(madeUp(request, 491), flow, 0, application, transactionId, dialog.id);
+    reply(echoOf(request, flow, transactionId));
+    if (isGlare) application.deliver(answerFor(madeUp(request, 491), undefined, flow, transactionId, dialog.id));
     else if (reInvite !== undefined) beginAfterAck(reInvite, dialog);
     else if (sketch.method === "BYE") this.#sendBye(dialog, request, flow, application, transactionId);
     else this.#sendPlain(request, flow, application, transactionId, dialog);
@@ -185,15 +186,17 @@ export class Sender {
   /** RFC 3261 §14.1, RFC 3311 §5.1: no second offer while one is open; the application hears what the peer would say. */
   #glares(dialog: Dialog, sketch: SipRequest): boolean {
     if (sketch.method === "INVITE") return dialog.sentInvite !== undefined || dialog.receivedInvite?.isOpen === true;
-    return sketch.method === "UPDATE" && sketch.body.length > 0 && dialog.openUpdate !== undefined;
+    if (sketch.method !== "UPDATE" || sketch.body.length === 0) return false;
+    return dialog.openUpdate !== undefined || (dialog.state === "confirmed" && dialog.sentInvite !== undefined);
   }
 
   #sendBye(dialog: Dialog, request: SipRequest, flow: Flow, application: Application, transactionId: string): void {
-    if (dialog.sentInvite?.isPending && dialog.state === "confirmed")
-      dialog.sentInvite.cancel(request.headers.clone().delete("Reason"));
+    const open = dialog.state === "confirmed" ? dialog.sentInvite : undefined;
+    if (open?.isPending) open.cancel(new Headers());
+    else if (open?.awaitsAck) open.acknowledge(BARE_ACK, () => undefined);
     const go = (outcome: AckOutcome): boolean => {
       if (outcome !== "over") this.#sendPlain(request, flow, application, transactionId, dialog);
-      else this.#deliver(madeUp(request, 481), flow, 0, application, transactionId, dialog.id);
+      else application.deliver(answerFor(madeUp(request, 481), undefined, flow, transactionId, dialog.id));
       return true;
     };
     // RFC 3261 §15: the called side must not hang up before the ACK.
@@ -210,16 +213,16 @@ export class Sender {
   ): void {
     const isOffer = dialog !== undefined && request.method === "UPDATE" && request.body.length > 0;
     if (isOffer) dialog.openUpdate = "sent";
-    const finish = (response: SipResponse, from: Flow, size: number): void => {
+    const finish = (response: SipResponse, from: Flow | undefined): void => {
       if (isOffer && response.status >= 200) dialog.openUpdate = undefined;
-      this.#deliver(response, from, size, application, transactionId, dialog?.id ?? "");
+      application.deliver(answerFor(response, from, flow, transactionId, dialog?.id ?? ""));
       if (dialog !== undefined && response.status >= 200) this.#afterInDialog(dialog, request, response);
     };
     this.#context.transactions.request(request, flow, {
       response: (response, from) => {
-        if (response.status !== 100) finish(response, from, serialize(response).length);
+        if (response.status !== 100) finish(response, from);
       },
-      failure: (cause) => finish(madeUp(request, cause === "timeout" ? 408 : 503), flow, 0),
+      failure: (cause) => finish(madeUp(request, cause === "timeout" ? 408 : 503), undefined),
     });
   }
 
@@ -237,25 +240,6 @@ export class Sender {
         this.#context.sessionAgreed(dialog, "us", request, response);
       } else if (status === 481 || status === 408) this.#context.hangUp(dialog, `UPDATE answered ${status}`, true);
     }
-  }
-
-  #deliver(
-    response: SipResponse,
-    flow: Flow,
-    size: number,
-    application: Application,
-    transactionId: string,
-    id: string,
-  ): void {
-    application.deliver({
-      source: "network",
-      message: md5Last(response),
-      size,
-      protocol: flow.listener.protocol,
-      ...(size === 0 ? {} : { remote: flow.remote }),
-      transactionId,
-      dialogId: id,
-    });
   }
 }
 
@@ -276,9 +260,4 @@ function beginAfterAck(invite: SentInvite, dialog: Dialog): void {
 function lacksType(sketch: SipRequest): boolean {
   if (sketch.body.length === 0 || sketch.headers.has("Content-Type")) return false;
   return sketch.body.subarray(0, 3).toString() !== "v=0";
-}
-
-/** The flow of a request that cannot be sent, so that it can still be shown. */
-function nowhere(listener: Flow["listener"] | undefined): Flow | undefined {
-  return listener === undefined ? undefined : { listener, remote: { host: listener.bound.host, port: 0 } };
 }

@@ -1,25 +1,16 @@
 import { Dialog } from "#sip-agent/dialog/dialog.ts";
 import { Headers } from "#sip-agent/message/headers.ts";
-import { NO_BODY, type SipRequest, type SipResponse } from "#sip-agent/message/message.ts";
-import { serialize } from "#sip-agent/message/serialize.ts";
+import type { SipRequest, SipResponse } from "#sip-agent/message/message.ts";
 import { formatHostPort } from "#sip-agent/message/uri.ts";
 import { parseCSeq, parseNameAddr, tagOf } from "#sip-agent/message/values.ts";
 import { randomUuid } from "#sip-agent/ports.ts";
 import { patience } from "#sip-agent/transaction/machine.ts";
 import type { Flow } from "#sip-agent/transport/listener.ts";
 import { Alarm } from "./alarm.ts";
-import { type Application, type Reply, refusal, type Verdict } from "./application.ts";
-import { cancelOf, dialogRequest } from "./compose.ts";
+import { type Application, type Reply, refusal } from "./application.ts";
+import { BARE_ACK, cancelOf, dialogRequest } from "./compose.ts";
 import type { Context } from "./context.ts";
-import { madeUp, md5Last } from "./responses.ts";
-
-const BARE_ACK: SipRequest = {
-  kind: "request",
-  method: "ACK",
-  uri: "sip:placeholder",
-  headers: new Headers(),
-  body: NO_BODY,
-};
+import { answerFor, echoOf, madeUp } from "./responses.ts";
 
 /** The peer's answer on one branch of a fork, told apart by its To tag. */
 type Branch = { readonly dialog: Dialog; ack?: { readonly message: SipRequest; readonly flow: Flow } };
@@ -129,7 +120,7 @@ export class SentInvite {
   #receive(response: SipResponse, flow: Flow): void {
     if (response.status < 200) this.#receiveProvisional(response, flow);
     else if (response.status < 300) this.#receiveSuccess(response, flow);
-    else if (!this.#final) this.#conclude(response, flow, serialize(response).length);
+    else if (!this.#final) this.#conclude(response, flow);
   }
 
   #receiveProvisional(response: SipResponse, flow: Flow): void {
@@ -139,7 +130,7 @@ export class SentInvite {
     if (response.status === 100) return;
     const tag = tagOf(response.headers.get("To"));
     if (tag !== undefined && this.#within === undefined && !this.#openEarly(response, flow, tag)) return;
-    this.#deliver(response, flow, serialize(response).length);
+    this.#deliver(response, flow);
   }
 
   /** Makes or refreshes the early dialog; false for a reliable response that was already delivered (RFC 3262 §4). */
@@ -176,7 +167,7 @@ export class SentInvite {
     this.#confirm(branch.dialog, response, flow);
     if (this.#within === undefined) this.#context.dialogs.add(branch.dialog);
     this.#context.sessionAgreed(branch.dialog, "us", this.request, response);
-    this.#conclude(withContact(response, flow), flow, serialize(response).length);
+    this.#conclude(withContact(response, flow), flow);
     if (this.#lost) this.#acknowledge(branch, BARE_ACK, () => undefined);
   }
 
@@ -211,8 +202,8 @@ export class SentInvite {
     const message = dialogRequest(dialog, sketch, flow, this.sequence, this.#context.random);
     branch.ack = { message, flow };
     if (message.body.length > 0) dialog.localSdp = message.body;
-    const bytes = this.#context.transactions.sendStateless(message, flow);
-    reply(echoOf(bytes, flow, randomUuid(this.#context.random)));
+    this.#context.transactions.sendStateless(message, flow);
+    reply(echoOf(message, flow, randomUuid(this.#context.random)));
     if (this.#within?.sentInvite === this) this.#within.sentInvite = undefined;
     if (dialog.sentInvite === this) dialog.sentInvite = undefined;
     if (this.#lost) this.#context.hangUp(dialog, "application lost", false);
@@ -234,11 +225,11 @@ export class SentInvite {
 
   #fail(status: number): void {
     if (this.#final) return;
-    this.#conclude(madeUp(this.request, status), this.flow, 0);
+    this.#conclude(madeUp(this.request, status), undefined);
   }
 
   /** The final response: delivered once, and then this INVITE cannot be cancelled any more. */
-  #conclude(response: SipResponse, flow: Flow, size: number): void {
+  #conclude(response: SipResponse, flow: Flow | undefined): void {
     this.#final = true;
     this.#cancelDeadline.stop();
     this.#onFinal(this);
@@ -247,23 +238,15 @@ export class SentInvite {
       if (this.#within === undefined)
         for (const { dialog } of this.#branches.values()) this.#context.dialogs.remove(dialog);
     }
-    this.#deliver(response, flow, size);
+    this.#deliver(response, flow);
     // RFC 3261 §12.2.1.2: the peer no longer knows the call, or is gone.
     if (this.#within !== undefined && (response.status === 481 || response.status === 408)) {
       this.#context.hangUp(this.#within, `re-INVITE answered ${response.status}`, true);
     }
   }
 
-  #deliver(response: SipResponse, flow: Flow, size: number): void {
-    this.application.deliver({
-      source: "network",
-      message: md5Last(response),
-      size,
-      protocol: flow.listener.protocol,
-      ...(size === 0 ? {} : { remote: flow.remote }),
-      transactionId: this.transactionId,
-      dialogId: this.dialogId,
-    });
+  #deliver(response: SipResponse, flow: Flow | undefined): void {
+    this.application.deliver(answerFor(response, flow, this.flow, this.transactionId, this.dialogId));
   }
 
   #branchOf(response: SipResponse, flow: Flow, tag: string): Branch {
@@ -315,10 +298,4 @@ function withContact(response: SipResponse, flow: Flow): SipResponse {
     .clone()
     .add("Contact", `<sip:${formatHostPort(flow.remote.host, flow.remote.port)}>`);
   return { ...response, headers };
-}
-
-export function echoOf(bytes: Buffer, flow: Flow, transactionId: string): Verdict {
-  const isUdp = flow.listener.protocol === "udp";
-  const address = isUdp ? flow.listener.advertised(flow.remote.host) : flow.remote;
-  return { ok: true, echo: { bytes, protocol: flow.listener.protocol, address, transactionId, dialogId: "" } };
 }

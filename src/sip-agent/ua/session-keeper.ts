@@ -4,6 +4,7 @@ import { SessionTimer } from "#sip-agent/dialog/session-timer.ts";
 import { Headers } from "#sip-agent/message/headers.ts";
 import { NO_BODY, type SipRequest, type SipResponse } from "#sip-agent/message/message.ts";
 import type { Application, Delivery } from "./application.ts";
+import { BARE_ACK, PLACEHOLDER } from "./compose.ts";
 import type { Context } from "./context.ts";
 import type { Sender } from "./sender.ts";
 
@@ -45,7 +46,7 @@ export class SessionKeeper {
     if (body === undefined) return;
     const headers = new Headers().add("Supported", "timer").add("Session-Expires", `${interval};refresher=uac`);
     const method = dialog.peerTakesUpdate ? "UPDATE" : "INVITE";
-    const sketch: SipRequest = { kind: "request", method, uri: "sip:placeholder", headers, body };
+    const sketch: SipRequest = { kind: "request", method, uri: PLACEHOLDER, headers, body };
     this.#sender.sendOwn(dialog, sketch, new Refresher(dialog));
   }
 }
@@ -62,13 +63,6 @@ class Refresher implements Application {
   deliver(delivery: Delivery): void {
     const { message } = delivery;
     if (message.kind !== "response" || message.status < 200 || message.status >= 300) return;
-    const ack: SipRequest = {
-      kind: "request",
-      method: "ACK",
-      uri: "sip:placeholder",
-      headers: new Headers(),
-      body: NO_BODY,
-    };
-    this.#dialog.sentInvite?.acknowledge(ack, () => undefined);
+    this.#dialog.sentInvite?.acknowledge(BARE_ACK, () => undefined);
   }
 }

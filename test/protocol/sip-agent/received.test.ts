@@ -396,6 +396,30 @@ describe("100rel", () => {
   });
 });
 
+describe("NAT", () => {
+  test("a Contact that is not where the peer sends from is passed over", async () => {
+    const { invite, answer, dialog } = await answered({
+      noContact: true,
+      extra: ["Contact: <sip:peer@10.1.2.3:5060>"],
+    });
+    peer.ack(invite, answer);
+    const ended = dialog.destroy();
+    const bye = await peer.next("BYE");
+    expect(bye.uri).toBe("sip:peer@10.1.2.3:5060");
+    peer.reply(bye, 200);
+    await ended;
+  });
+
+  test("responses go to where the request came from, whatever Via says, and tell the peer its address", async () => {
+    const branch = "z9hG4bKnat";
+    peer.write(
+      `OPTIONS sip:x@y SIP/2.0\r\nVia: SIP/2.0/UDP 10.9.9.9:1;rport;branch=${branch}\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@y>\r\nCall-ID: n\r\nCSeq: 1 OPTIONS\r\n\r\n`,
+    );
+    const answer = await peer.next(503);
+    expect(answer.get("Via")).toBe(`SIP/2.0/UDP 10.9.9.9:1;branch=${branch};received=127.0.0.1;rport=${peer.port}`);
+  });
+});
+
 test("Record-Route: kept as received in the answer and as the route of our requests", async () => {
   const second = await bench.udpPeer();
   const extra = [`Record-Route: <sip:127.0.0.1:${second.port};lr>, <sip:10.0.0.9;lr>`];
