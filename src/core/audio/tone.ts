@@ -72,10 +72,24 @@ function dbfs(power: number): number {
   return power <= 0 ? -96 : Math.max(-96, 10 * Math.log10((2 * power) / (FULL_SCALE * FULL_SCALE)));
 }
 
-/** The strongest frequency between 80 Hz and 90 % of the Nyquist frequency, to about 1 Hz. */
+/** Where the loudest 200 ms begin, so that a pause in the middle does not hide the tone around it. */
+function loudestStart(samples: Int16Array, length: number): number {
+  let loudest = 0;
+  let most = -1;
+  for (let at = 0; at === 0 || at + length <= samples.length; at += Math.max(1, length >> 1)) {
+    const power = meanSquare(samples, at, Math.min(samples.length, at + length));
+    if (power <= most) continue;
+    most = power;
+    loudest = at;
+  }
+  return loudest;
+}
+
+/** The strongest frequency between 80 Hz and 90 % of the Nyquist frequency, to about 1 Hz, in the loudest 200 ms. */
 export function strongestFrequency(samples: Int16Array, sampleRate: number): number {
-  const from = Math.max(0, Math.floor(samples.length / 2) - Math.round(sampleRate / 10));
-  const to = Math.min(samples.length, from + Math.round(sampleRate / 5));
+  const length = Math.round(sampleRate / 5);
+  const from = loudestStart(samples, length);
+  const to = Math.min(samples.length, from + length);
   let best = 0;
   let bestPower = 0;
   const consider = (hz: number): void => {
@@ -112,16 +126,21 @@ function windowLength(sampleRate: number, hz: number): number {
   return Math.max(1, Math.round(Math.round(wanted / period) * period));
 }
 
-/** Longest absence of a tone, in 10 ms steps, after it was first there. */
+/**
+ * Longest absence of a tone, in 10 ms steps, after it was first there. It is there where a step has at least a tenth of the
+ * power of the loud steps: the whole stretch would be no measure, as a jump of phase makes its halves cancel each other out.
+ */
 function longestGap(samples: Int16Array, sampleRate: number, hz: number): number {
   const step = Math.round(sampleRate / 100);
-  const power = tonePower(samples, sampleRate, hz);
-  const least = power / 10;
+  const powers: number[] = [];
+  for (let at = 0; at + step <= samples.length; at += step)
+    powers.push(tonePower(samples, sampleRate, hz, at, at + step));
+  const loud = powers.toSorted((x, y) => x - y)[Math.floor(powers.length * 0.9)] ?? 0;
   let started = false;
   let gap = 0;
   let longest = 0;
-  for (let at = 0; at + step <= samples.length; at += step) {
-    if (tonePower(samples, sampleRate, hz, at, at + step) >= least) {
+  for (const power of powers) {
+    if (power >= loud / 10) {
       started = true;
       gap = 0;
     } else if (started) {

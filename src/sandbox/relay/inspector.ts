@@ -13,7 +13,7 @@ import {
 export const mediaRules = {
   M8: "no RTP before the 200 of accept",
   M9: "one SSRC for the whole call; packets of others are dropped",
-  M11: "20 ms of Opus under payload type 111, timestamps that go on by 960",
+  M11: "20 ms of Opus under payload type 111, timestamps that go on by 960 a frame",
   M12: "digits under payload type 126 in the same sequence of packets, three ends each",
 } as const;
 

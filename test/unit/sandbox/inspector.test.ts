@@ -52,6 +52,13 @@ describe("the relay finds nothing wrong with", () => {
     expect(inspector.lost).toBe(2);
   });
 
+  test("a short pause of whole frames: the sequence stays, the timestamp goes on", () => {
+    take();
+    take({ ticks: 11 * 960 });
+    take();
+    expect(broken).toEqual([]);
+  });
+
   test("M12: a digit in the same sequence of packets, and audio after it", () => {
     take();
     take({ payloadType: DIGITS_PT, marker: true, payload: digitPayload("5", false, 160) });
@@ -84,6 +91,8 @@ describe("the relay notes", () => {
     ["an empty packet", { payload: Buffer.alloc(0) }],
     ["a timestamp of another clock", { ticks: 160 }],
     ["a timestamp that stands still", { ticks: 0 }],
+    ["a silence of more than 200 ms that nobody filled", { ticks: 12 * 960 }],
+    ["a timestamp that goes back", { ticks: -960 }],
     ["G.711", { payloadType: 0, payload: Buffer.alloc(160) }],
   ])("M11: %s", (_name, change) => {
     take();

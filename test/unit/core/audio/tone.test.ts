@@ -49,6 +49,14 @@ describe("a tone", () => {
     expect(Math.abs(listen(samples, 8_000, 1004).longestGapMs - hole)).toBeLessThanOrEqual(10);
   });
 
+  test("with a pause in the middle and a jump of phase after it is found, and so is the pause", () => {
+    const halves = [tone(440, 8_000, 800), new Int16Array(8_000 * 0.4 + 9), tone(440, 8_000, 800)];
+    const samples = Int16Array.from(halves.flatMap((half) => [...half]));
+    const report = listen(samples, 8_000, 440);
+    expect(Math.abs(report.hz - 440)).toBeLessThanOrEqual(1);
+    expect(Math.abs(report.longestGapMs - 400)).toBeLessThanOrEqual(10);
+  });
+
   test("that starts late has no gap before its start", () => {
     const samples = tone(1004, 8_000, 2_000);
     samples.fill(0, 0, 4_000);
