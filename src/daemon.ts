@@ -3,7 +3,7 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Config } from "#config/schema.ts";
 import { PonteError } from "#core/error.ts";
-import type { Log, MediaPort } from "#engine/ports.ts";
+import type { Log } from "#engine/ports.ts";
 import { Sweeper } from "#engine/sweeper.ts";
 import { Switchboard } from "#engine/switchboard.ts";
 import { systemClock } from "#engine/system-clock.ts";
@@ -106,7 +106,7 @@ export class Daemon {
     );
     this.#receiver = receiver;
     await receiver.recover();
-    const http = this.#httpServer(store, edge, switchboard, receiver);
+    const http = this.#httpServer({ store, media, sip: edge, switchboard, receiver });
     const { url } = await this.#life.begin(
       "http",
       () => http.start(),
@@ -223,7 +223,7 @@ export class Daemon {
     );
   }
 
-  async #startSwitchboard(store: Store, media: MediaPort, sip: SipEdge, whatsapp: GraphClient): Promise<Switchboard> {
+  async #startSwitchboard(store: Store, media: MediaPlane, sip: SipEdge, whatsapp: GraphClient): Promise<Switchboard> {
     const { config, log } = this.#options;
     const world = { clock: systemClock, whatsapp, sip, media, journal: store.journal, mediaOf: mediaOf(config.trunks) };
     this.#switchboard = new Switchboard({
@@ -238,8 +238,9 @@ export class Daemon {
     return this.#switchboard;
   }
 
-  #httpServer(store: Store, sip: SipEdge, switchboard: Switchboard, receiver: WebhookReceiver): HttpServer {
+  #httpServer(house: House): HttpServer {
     const { config, log, version } = this.#options;
+    const { store, switchboard, receiver } = house;
     return new HttpServer({
       host: config.http.host,
       port: config.http.port,
@@ -250,7 +251,8 @@ export class Daemon {
       switchboard,
       apiKeys: store.apiKeys,
       metaWebhook: receiver,
-      readyChecks: readyChecks(store, sip),
+      readyChecks: readyChecks(house),
+      trustedProxies: config.http.trusted_proxies,
     });
   }
 }
@@ -310,10 +312,25 @@ function webhookReceiver({ meta }: Config, log: Log, store: Store, engine: Switc
   });
 }
 
-function readyChecks(store: Store, sip: SipEdge): readonly ReadyCheck[] {
+/** What the HTTP side needs of the others. */
+interface House {
+  readonly store: Store;
+  readonly media: MediaPlane;
+  readonly sip: SipEdge;
+  readonly switchboard: Switchboard;
+  readonly receiver: WebhookReceiver;
+}
+
+function readyChecks({ store, media, sip, switchboard }: House): readonly ReadyCheck[] {
+  const check = (name: string, ok: () => boolean, detail: string): ReadyCheck => ({
+    name,
+    check: async () => (ok() ? { ok: true } : { ok: false, detail }),
+  });
   return [
     { name: "database", check: async () => ({ ok: await answers(store.calls.ping()) }) },
-    { name: "sip", check: async () => (sip.ready() ? { ok: true } : { ok: false, detail: "the SIP engine is away" }) },
+    check("sip", () => sip.ready(), "the SIP engine is away"),
+    check("media", () => media.publicPorts.length > 0, "no media worker is up"),
+    check("calls", () => !switchboard.draining, "ponte is stopping and takes no new calls"),
   ];
 }
 

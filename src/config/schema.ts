@@ -218,6 +218,10 @@ const http = section(
   {
     host: text({ default: "127.0.0.1", env: "PONTE_HTTP_HOST", says: "Where the API and the webhooks are served." }),
     port: port({ default: 8080, env: "PONTE_HTTP_PORT", says: "HTTP port; 0 takes a free one." }),
+    trusted_proxies: list(Type.String({ minLength: 1 }), {
+      default: [],
+      says: "Addresses or networks of reverse proxies whose X-Forwarded-For is believed.",
+    }),
     api_key: secret({
       env: "PONTE_API_KEY",
       says: "An API key; without it one is made at the first start and shown once.",

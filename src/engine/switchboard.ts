@@ -92,6 +92,11 @@ export class Switchboard implements MetaEventsPort, SwitchboardPort {
     return () => this.#watchers.delete(listener);
   }
 
+  /** True from the start of `drain` on: new calls are rejected. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
   /** Takes no new calls. Resolves when the live ones have ended, which they are made to after `graceMs`. */
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
