@@ -3,8 +3,9 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Config } from "#config/schema.ts";
 import { PonteError } from "#core/error.ts";
+import { sweepLostCalls } from "#engine/lost-calls.ts";
 import type { Log } from "#engine/ports.ts";
-import { Sweeper } from "#engine/sweeper.ts";
+import { Repeating } from "#engine/repeating.ts";
 import { Switchboard } from "#engine/switchboard.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import type { ReadyCheck } from "#http/ports.ts";
@@ -62,6 +63,14 @@ export interface DaemonObservations {
   readonly publicPorts: readonly PublicPortCounters[];
 }
 
+/** A lost call costs its caller at most this long in silence, on top of the time after which a node counts as dead. */
+const SWEEP_EVERY_MS = 2_000;
+/** Webhooks that a dead node acknowledged are worth something for less than a minute. */
+const RECOVER_EVERY_MS = 5_000;
+const PRUNE_EVERY_MS = 3_600_000;
+/** Bodies of webhooks are personal data; Meta repeats one for at most a week, so that a duplicate is known that long. */
+const KEEP_WEBHOOKS_MS = 7 * 86_400_000;
+
 /**
  * The whole daemon: makes the parts, joins them, starts them in order and stops them in reverse. The one place that knows
  * everybody.
@@ -94,18 +103,14 @@ export class Daemon {
       (client) => client.stop(),
     );
     const switchboard = await this.#startSwitchboard(store, media, edge, whatsapp);
-    await this.#life.begin(
-      "sweeper",
-      () => started(new Sweeper({ sweep: store.sweepDead, whatsapp, clock: systemClock, log })),
-      stopped,
-    );
+    await this.#chore("sweep", SWEEP_EVERY_MS, () => sweepLostCalls({ sweep: store.sweepDead, whatsapp, log }));
     const receiver = await this.#life.begin(
       "webhooks",
       () => webhookReceiver(config, log, store, switchboard),
       stopped,
     );
-    this.#receiver = receiver;
-    await receiver.recover();
+    await this.#chore("recover", RECOVER_EVERY_MS, () => receiver.recover());
+    await this.#chore("prune", PRUNE_EVERY_MS, () => store.inbox.prune(new Date(Date.now() - KEEP_WEBHOOKS_MS)));
     const http = this.#httpServer({ store, media, sip: edge, switchboard, receiver });
     const { url } = await this.#life.begin(
       "http",
@@ -185,6 +190,11 @@ export class Daemon {
     this.#media = new MediaPlane(mediaOptions(config), log);
     const media = this.#media;
     return this.#life.begin("media", () => started(media), stopped);
+  }
+
+  #chore(name: string, everyMs: number, task: () => Promise<unknown>): Promise<Repeating> {
+    const options = { name, everyMs, task, clock: systemClock, log: this.#options.log };
+    return this.#life.begin(name, () => started(new Repeating(options)), stopped);
   }
 
   async #startSip(): Promise<{ edge: SipEdge; address?: SipAddress }> {
