@@ -57,8 +57,10 @@ export class DigitLane {
 
   /** To be called every 20 ms. */
   tick(at: number): void {
-    this.receiver.tick(at);
-    if (!this.#out.isOpen) this.#sender?.clear();
-    else this.#sender?.poll(at);
+    if (this.receiver.active) this.receiver.tick(at);
+    const sender = this.#sender;
+    if (sender === undefined || !sender.active) return;
+    if (this.#out.isOpen) sender.poll(at);
+    else sender.clear();
   }
 }

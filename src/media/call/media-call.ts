@@ -15,6 +15,9 @@ import { Bridge, type CodecPort } from "./bridge.ts";
 import { statisticsOfPbx, statisticsOfWhatsApp } from "./statistics.ts";
 import { Watch } from "./watch.ts";
 
+/** Reports and checks need no finer time than this. */
+const SLOW_TICK_MS = 100;
+
 /** What a call tells. Called in order; nothing after `close()`. */
 export interface MediaCallEvents {
   onConnected(): void;
@@ -60,6 +63,7 @@ export class MediaCall {
   readonly #watch: Watch;
   readonly #leaveWheel: () => void;
   #connecting = false;
+  #slowAt = 0;
   #started = false;
   #failed = false;
   #closed: Promise<MediaStatistics> | undefined;
@@ -178,14 +182,15 @@ export class MediaCall {
       this.#bridge.tick(at);
       this.#fillers.a.tick(at);
       this.#fillers.b.tick(at);
-      if (this.#started) this.#tickStarted(at);
+      if (this.#started && at >= this.#slowAt) this.#tickSlowly(at);
     } catch (error) {
       this.#failByBug(error);
     }
   }
 
-  #tickStarted(at: number): void {
-    if (this.#a.out.packets > 0) this.#watch.saw("first_rtp_out", at);
+  #tickSlowly(at: number): void {
+    this.#slowAt = at + SLOW_TICK_MS;
+    if (this.#a.out.packets > 0) this.#watch.saw("first_rtp_out", this.#a.out.firstAt);
     this.#a.rtcp.tick(at);
     this.#b.rtcp.tick(at);
     this.#watch.tick(at);

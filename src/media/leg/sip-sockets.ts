@@ -78,13 +78,20 @@ export async function openSipSockets(address: string, port: number): Promise<Sip
   throw new PonteError("media_port_taken", text, { cause, retryable: true });
 }
 
-/** Addresses are literals: nothing is looked up, and nothing waits for it. */
+type LookUp = (
+  literal: string,
+  options: unknown,
+  callback: (error: null, address: string, family: number) => void,
+) => void;
+
+/** Addresses are literals: nothing is looked up, and nothing waits for it. Called for every packet. */
+const asIPv4: LookUp = (literal, _, callback) => callback(null, literal, 4);
+const asIPv6: LookUp = (literal, _, callback) => callback(null, literal, 6);
+
 function makeSocket(address: string): Socket {
-  const lookup = (literal: string, _: unknown, callback: (error: null, address: string, family: number) => void) =>
-    callback(null, literal, isIPv6(literal) ? 6 : 4);
   return isIPv6(address)
-    ? createSocket({ type: "udp6", ipv6Only: true, lookup })
-    : createSocket({ type: "udp4", lookup });
+    ? createSocket({ type: "udp6", ipv6Only: true, lookup: asIPv6 })
+    : createSocket({ type: "udp4", lookup: asIPv4 });
 }
 
 async function bind(socket: Socket, address: string, port: number): Promise<void> {

@@ -89,5 +89,7 @@ export interface WorkerCounters {
   /** Share of time that its event loop was busy in the last period, 0 to 1. */
   readonly utilization: number;
   readonly complexity: number;
+  /** Of the thread's own heap; `rss` is that of the whole process. */
+  readonly memory: NodeJS.MemoryUsage;
   readonly publicPort: PublicPortCounters;
 }

@@ -46,14 +46,15 @@ export class Filler {
   /** To be called every 20 ms, and once when the stream is opened. */
   tick(at: number): void {
     const out = this.#out;
+    const isMine = out.isTurnOf(this);
+    // The usual case: somebody else is speaking.
+    if (!isMine && out.packets > 0 && at - out.sentAt < PAUSE_MS) return;
     const format = this.#format;
     if (format === undefined || !out.takes(this)) return;
     const units = (format.clockRate * FRAME_MS) / 1_000;
-    if (!out.isTurnOf(this)) {
-      const waited = at - out.sentAt;
+    if (!isMine) {
       // Whoever sent last may have run ahead of time: then there is nothing to fill yet.
-      if (out.packets > 0 && (waited < PAUSE_MS || out.lag(at) < -units / 2)) return;
-      this.#send(format, units, at);
+      if (out.packets === 0 || out.lag(at) >= -units / 2) this.#send(format, units, at);
       return;
     }
     // Half a frame of tolerance: the wheel comes a little early or late.

@@ -24,7 +24,8 @@ export class RtpOut {
   bytes = 0;
   /** Payload bytes, for sender reports. */
   octets = 0;
-  /** When the last packet was sent, milliseconds. */
+  /** When the first and the last packet were sent, milliseconds. */
+  firstAt = 0;
   sentAt = 0;
   /** Packets that were not sent because the stream was closed or a digit was being sent. */
   held = 0;
@@ -181,6 +182,7 @@ export class RtpOut {
 
   #send(packet: Buffer, octets: number, at: number): void {
     if (!this.#transmit(packet)) return;
+    if (this.packets === 0) this.firstAt = at;
     this.packets += 1;
     this.bytes += packet.length;
     this.octets += octets;

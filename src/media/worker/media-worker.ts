@@ -146,6 +146,7 @@ export class MediaWorker {
       calls: this.#calls.size,
       utilization: this.#utilization,
       complexity: this.#codecs.complexity,
+      memory: process.memoryUsage(),
       publicPort: this.#port.counters(),
     };
   }
