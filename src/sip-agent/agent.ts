@@ -72,6 +72,7 @@ export class SipAgent {
     this.#log = log;
     this.#limits = limits;
     this.#isPeer = peerList(options.peers);
+    if ((options.udp ?? []).length + (options.tcp ?? []).length === 0) throw new Error("no SIP listener");
     const transport = new TransportLayer({
       ...shared,
       ...limits,
@@ -187,6 +188,11 @@ export class SipAgent {
       "sip message received",
     );
     const isPeer = this.#isPeer(flow.remote.host);
+    // A stranger may only answer us, so its requests are not even read.
+    if (!isPeer && bytes.toString("latin1", 0, 4) !== "SIP/") {
+      this.#counters.add("strangers_dropped");
+      return;
+    }
     const parsed = parseMessage(bytes, this.#limits);
     if (!parsed.ok) {
       this.#counters.add("messages_malformed");
@@ -196,8 +202,7 @@ export class SipAgent {
         this.#transactions.refuse(request, answerFlow(request, flow), 400);
       }
     } else if (parsed.message.kind === "response") this.#transactions.receiveResponse(parsed.message, flow);
-    else if (!isPeer) this.#counters.add("strangers_dropped");
-    else {
+    else if (isPeer) {
       const request = stamped(parsed.message, flow);
       this.#transactions.receiveRequest(request, answerFlow(request, flow));
     }

@@ -20,13 +20,14 @@ export type ResolveContext = {
 type Service = { readonly name: string; readonly port: number };
 
 export type Dns = {
-  readonly address: (host: string) => Promise<string | undefined>;
+  /** A and AAAA records, in the resolver's order. */
+  readonly addresses: (host: string) => Promise<readonly string[]>;
   /** SRV records, best first. */
   readonly service: (name: string) => Promise<readonly Service[]>;
 };
 
 export const systemDns: Dns = {
-  address: async (host) => (await lookup(host, { family: 0 })).address,
+  addresses: async (host) => (await lookup(host, { all: true })).map((record) => record.address),
   service: async (name) => {
     const records = await resolveSrv(name);
     // RFC 2782: lowest priority first; among equals the heaviest, which is the deterministic end of its lottery.
@@ -75,7 +76,9 @@ async function resolveName(
   const listener = context.listeners.find((one) => one.protocol === protocol);
   try {
     const service = port === undefined ? await serviceOf(name, protocol, context.dns) : undefined;
-    const host = await context.dns.address(service?.name ?? name);
+    const hosts = await context.dns.addresses(service?.name ?? name);
+    // Of a name with addresses of both families, the first that one of our sockets can reach.
+    const host = hosts.find((address) => context.choose(protocol, normalizeAddress(address)) !== undefined);
     if (host !== undefined) return towards({ host, port: service?.port ?? port ?? DEFAULT_PORT }, protocol, context);
   } catch {
     // No such name, or no name server: for the caller both are an unreachable host, answered below.

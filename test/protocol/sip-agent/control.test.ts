@@ -65,6 +65,7 @@ test("a taken port stops the start and leaves nothing bound", async () => {
   });
   await expect(other.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
   expect(() => new SipAgent({ control: { secret: "" }, peers: [] })).toThrow("secret");
+  expect(() => new SipAgent({ control: { secret: SECRET }, peers: [] })).toThrow("no SIP listener");
   expect(() => new SipAgent({ control: { secret: SECRET }, peers: ["pbx.example"] })).toThrow("pbx.example");
 });
 

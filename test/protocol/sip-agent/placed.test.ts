@@ -263,7 +263,7 @@ describe("refused at once", () => {
 test("a name that cannot be resolved ends in 503", async () => {
   await bench.stop();
   const unknown = (): Promise<never> => Promise.reject(new Error("ENOTFOUND"));
-  bench = await Bench.start({ dns: { address: unknown, service: unknown } });
+  bench = await Bench.start({ dns: { addresses: unknown, service: unknown } });
   srf = await bench.app();
   await expect(srf.createUAC("sip:600@nowhere.example", { localSdp: SDP })).rejects.toMatchObject({ status: 503 });
 });
@@ -278,9 +278,9 @@ test("a name is resolved by SRV, then by its address", async () => {
         asked.push(name);
         return [{ name: "a.example", port: found.port }];
       },
-      address: async (name) => {
+      addresses: async (name) => {
         asked.push(name);
-        return "127.0.0.1";
+        return ["::1", "127.0.0.1"];
       },
     },
   });
