@@ -108,8 +108,9 @@ export class Calls {
     return this.#calls.size - this.#ended.length;
   }
 
+  /** Throws what the relay throws when it is not started. */
   place(request: CallRequest, number: BusinessNumber, modes: Modes, phone: UserPhone): PlacedCall {
-    const { clock, random } = this.#options;
+    const { random } = this.#options;
     const shown = request.user.hidesNumber === true ? request.user.userId : request.user.number;
     const call: LiveCall = {
       wacid: newWacid(random, shown, number.displayPhoneNumber),
@@ -128,11 +129,12 @@ export class Calls {
       pickedUpAt: undefined,
       stopRinging: () => undefined,
     };
+    const full = this.#liveOf(number) >= MAX_LIVE_CALLS_PER_NUMBER;
+    if (!full) call.relay = this.#options.relay.open(modes, this.#mediaOf(call));
     this.#calls.set(call.wacid, call);
     this.#step(call, "placed", `to ${number.displayPhoneNumber}`);
-    if (this.#liveOf(number) > MAX_LIVE_CALLS_PER_NUMBER) {
-      clock.after(0, () => this.#finish(call, { reason: "unavailable", by: "whatsapp" }));
-    } else this.#ring(call);
+    if (full) this.#timers.after(0, () => this.#finish(call, { reason: "unavailable", by: "whatsapp" }));
+    else this.#ring(call);
     return {
       wacid: call.wacid,
       sendRtp: (packet) => {
@@ -198,13 +200,12 @@ export class Calls {
 
   #ring(call: LiveCall): void {
     const { min, max } = this.#options.ringMs;
-    call.relay = this.#options.relay.open(call.modes, this.#mediaOf(call));
     const ringMs = randomInteger(this.#options.random, min, max);
     call.stopRinging = this.#timers.after(ringMs, () => {
       call.rangOut = true;
       this.#end(call, { reason: "not_answered", by: "whatsapp" });
     });
-    this.#options.webhooks.connect(factsOf(call), call.relay.offer);
+    this.#options.webhooks.connect(factsOf(call), call.relay?.offer ?? "");
   }
 
   #mediaOf(call: LiveCall): RelayEvents {

@@ -105,7 +105,7 @@ export class PhoneServer {
     this.#server = server;
     this.#sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_MESSAGE_BYTES });
     server.on("upgrade", (request, socket, head) => {
-      if (new URL(request.url ?? "/", "http://phone").pathname !== "/phone" || !sameOrigin(request) || this.#full()) {
+      if (pathOf(request) !== "/phone" || !sameOrigin(request) || this.#full()) {
         socket.destroy();
         return;
       }
@@ -121,8 +121,7 @@ export class PhoneServer {
   }
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
-    const path = new URL(request.url ?? "/", "http://phone").pathname;
-    const file = request.method === "GET" || request.method === "HEAD" ? this.#files.get(path) : undefined;
+    const file = request.method === "GET" || request.method === "HEAD" ? this.#files.get(pathOf(request)) : undefined;
     if (file === undefined) response.writeHead(404, headers).end();
     else response.writeHead(200, { ...headers, "content-type": file.type }).end(file.body);
   }
@@ -149,7 +148,7 @@ export class PhoneServer {
     socket.on("message", (data) => {
       const request = requestOf(data);
       if (request === undefined) tell({ type: "error", text: "This message cannot be understood." });
-      else session.take(request);
+      else take(session, request, tell);
     });
     socket.on("error", () => socket.terminate());
     socket.on("close", () => {
@@ -189,6 +188,21 @@ export class PhoneServer {
     const wacid = event.wacid ?? this.#wacidOf.get(event.callId);
     if (wacid !== undefined) this.#show({ wacids: [wacid], line: lineOfEvent(event) });
   }
+}
+
+/** While the sandbox stops, there is no relay to call through; a message that comes then must not end the process. */
+function take(session: PhoneSession, request: PhoneRequest, tell: (notice: PhoneNotice) => void): void {
+  try {
+    session.take(request);
+  } catch (error) {
+    tell({ type: "error", text: error instanceof Error ? error.message : "This is not possible now." });
+  }
+}
+
+/** Without its query; empty for a target that is no path at all. */
+function pathOf(request: IncomingMessage): string {
+  const target = request.url ?? "";
+  return URL.canParse(target, "http://phone") ? new URL(target, "http://phone").pathname : "";
 }
 
 /** Another site's script in the same browser must not place calls from here; programs send no Origin. */

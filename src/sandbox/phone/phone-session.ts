@@ -81,8 +81,14 @@ export class PhoneSession {
       onRtp: (packet) => this.#say(packet),
       onFailed: () => this.#call?.placed.hangUp(),
     });
-    const placed = meta.placeCall({ user, phoneNumberId: number }, this.#phone(leg));
-    this.#call = { leg, placed, speaker };
+    try {
+      const placed = meta.placeCall({ user, phoneNumberId: number }, this.#phone(leg));
+      this.#call = { leg, placed, speaker };
+    } catch (error) {
+      leg.close();
+      throw error;
+    }
+    const { placed } = this.#call;
     this.#options.tell({ type: "offer", sdp: leg.offer, wacid: placed.wacid });
     this.#options.tell({ type: "state", state: "calling" });
   }

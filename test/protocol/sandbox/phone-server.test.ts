@@ -1,5 +1,5 @@
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { PhoneServer } from "#sandbox/phone/phone-server.ts";
@@ -66,6 +66,29 @@ describe("the page", () => {
   test.each(["tsconfig.json", "../phone/protocol.ts", "%2e%2e/numbers.ts", "nothing"])("has no /%s", async (path) => {
     expect((await fetch(url + path, { headers: { connection: "close" } })).status).toBe(404);
   });
+});
+
+test("a target that is no path is not found, with or without an upgrade", async () => {
+  for (const upgrade of ["", "Upgrade: websocket\r\nConnection: Upgrade\r\n"]) {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    let answer = "";
+    socket.on("data", (data) => {
+      answer += String(data);
+    });
+    socket.write(`GET //[ HTTP/1.1\r\nHost: phone\r\n${upgrade}\r\n`);
+    await expect.poll(() => answer.startsWith("HTTP/1.1 404") || socket.readableEnded).toBe(true);
+    socket.destroy();
+  }
+  expect((await fetch(url, { headers: { connection: "close" } })).status).toBe(200);
+});
+
+test("a call after the relay has gone is refused, and ends nothing else", async () => {
+  const phone = new Phone();
+  await phone.sees((notice) => notice.type === "welcome");
+  await sandbox.meta.stop();
+  phone.send({ type: "call", number: demo.id });
+  await phone.sees((notice) => notice.type === "error" && /not started/.test(notice.text));
+  expect(sandbox.meta.liveCalls()).toBe(0);
 });
 
 describe("a phone at its WebSocket", () => {
