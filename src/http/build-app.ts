@@ -104,8 +104,14 @@ function observe(app: App, log: Log): void {
   });
 }
 
-/** A connection that is kept alive may bring one more request while the daemon stops. */
+/**
+ * A connection that is kept alive may bring one more request while the daemon stops. A request that was in progress is
+ * answered, and its connection is closed with the answer: nobody waits for it to be idle long enough.
+ */
 function refuseWhile(stopping: () => boolean, app: App): void {
+  app.addHook("onSend", async (_request, reply) => {
+    if (stopping()) reply.header("connection", "close");
+  });
   app.addHook("onRequest", async (request) => {
     if (stopping() && request.routeOptions.url !== "/ready")
       throw new ApiError(503, "stopping", "ponte is stopping.", { headers: { connection: "close" } });

@@ -109,7 +109,8 @@ describe("starting and stopping", () => {
     await begun;
     const stopped = http.server.stop();
     finish({ status: 200 });
-    expect((await answer).status).toBe(200);
+    const { status, headers } = await answer;
+    expect([status, headers.get("connection")]).toEqual([200, "close"]);
     await stopped;
   });
 
