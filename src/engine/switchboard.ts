@@ -110,9 +110,9 @@ export class Switchboard implements MetaEventsPort, SwitchboardPort {
       await done;
       cancel();
     }
-    for (const forget of this.#forget) forget();
+    // Ended calls stay known to the end: Meta's own account of those that were ended just now is still to come.
+    for (const cancel of this.#forget) cancel();
     this.#forget.clear();
-    this.#byWacid.clear();
   }
 
   async #offered(offer: Offer): Promise<void> {
@@ -184,11 +184,13 @@ export class Switchboard implements MetaEventsPort, SwitchboardPort {
   #finished(runner: CallRunner): void {
     const { offer, id } = runner.call;
     this.#live.delete(id);
+    if (this.#live.size === 0) this.#allDone?.();
+    // Who drains is about to stop, and leaves no timer behind.
+    if (this.#draining) return;
     const cancel = this.#options.world.clock.after(REMEMBER_MS, () => {
       this.#byWacid.delete(offer.wacid);
       this.#forget.delete(cancel);
     });
     this.#forget.add(cancel);
-    if (this.#live.size === 0) this.#allDone?.();
   }
 }

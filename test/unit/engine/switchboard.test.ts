@@ -266,6 +266,20 @@ describe("the switchboard", () => {
     expect(world.clock.pending).toBe(0);
   });
 
+  test("after draining still takes Meta's account of the calls that it ended, and leaves no timer behind", async () => {
+    await talking();
+    const drained = board.drain(10_000);
+    world.clock.advance(10_000);
+    await drained;
+    await board.take(hangUp(NOW));
+    await board.take(offer({ wacid: "wacid.later" }));
+    await settle();
+    expect(world.tombstones).toEqual([]);
+    const told = world.recorded.map(({ call }) => (call.state === "ended" ? call.summary?.status : undefined));
+    expect(told).toContain("COMPLETED");
+    expect(world.clock.pending).toBe(0);
+  });
+
   test("shows every entry of the timeline to those who watch", async () => {
     const seen: string[] = [];
     const stop = board.watch((_id, event) => seen.push(event.type));
