@@ -122,7 +122,8 @@ export class CallRunner {
     if (event.type === "evidence") this.#timings[`${event.step}_ms`] ??= event.at - after.receivedAt;
     const mark = marks[event.type];
     if (mark !== undefined) this.#timings[mark] ??= atMs;
-    this.#write(timelineOf(before, event, after).map((entry) => ({ at: now, ...entry })));
+    const at = event.type === "evidence" ? event.at : now;
+    this.#write(timelineOf(before, event, after).map((entry) => ({ at, ...entry })));
   }
 
   #write(entries: readonly CallEvent[]): void {

@@ -18,11 +18,11 @@ export function timelineOf(before: Call, event: Event, after: Call): readonly Ti
   return milestone === undefined ? [entry] : [entry, milestone];
 }
 
-/** Answers are long and secret (ICE password), so they stay out. */
+/** Answers are long and secret (ICE password), so they stay out; the time of evidence is that of its entry. */
 function factsOf(facts: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(
     Object.entries(facts)
-      .filter(([key]) => key !== "answer")
+      .filter(([key]) => key !== "answer" && key !== "at")
       .map(([key, value]) => [key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), value]),
   );
 }
