@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { createConnection } from "node:net";
+import { type AddressInfo, createConnection, createServer } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -20,7 +20,7 @@ import {
   terminate,
   webhook,
 } from "#test/support/fixtures/webhooks/webhooks.ts";
-import { TestWorld } from "#test/support/world.ts";
+import { eventually, TestWorld } from "#test/support/world.ts";
 import { mutate, seededRandom } from "#test/unit/media/transport/support.ts";
 import { expectTone } from "./audio.ts";
 
@@ -46,14 +46,17 @@ const MOST_GROWTH_BYTES = 60 * 1_048_576;
 let world: TestWorld;
 let relay: AttackedRelay;
 let call: UserCall;
+let callId: string;
 
 beforeAll(async () => {
   relay = new AttackedRelay();
   const numbers = { echo: { target: "600", trunk: "pcmu" }, busy: { target: "640" } } as const;
-  world = await TestWorld.start({ numbers, relay, settings: { http: { port: 0 } } });
+  const port = await freePort();
+  world = await TestWorld.start({ numbers, relay, settings: { http: { port: 0 }, sip: { port } } });
   call = await world.call("echo");
   expect(await call.answered).toBe(true);
   call.sendTone(440);
+  callId = await world.idOf(call.wacid);
 });
 
 afterAll(() => world?.stop());
@@ -132,12 +135,18 @@ test("mutated webhooks, signed and unsigned: 200, or a 4xx that says why", { tim
   expect(signed.counts.get(200)).toBeGreaterThan(COUNTS.sdpWebhooks);
   expect([...unsigned.counts.keys()]).toEqual([401]);
   await drained();
+  // Most of the mutated offers became calls, and each of them came to an end of its own.
+  const causes = world.log.lines().flatMap((line) => (line.msg === "call ended" ? [line["cause"]] : []));
+  expect(causes.length).toBeGreaterThan(COUNTS.sdpWebhooks / 2);
+  expect(causes).toEqual(expect.arrayContaining(["bad_offer", "no_common_codec", "caller_gave_up"]));
   expect(heapBytes() - before).toBeLessThan(MOST_GROWTH_BYTES);
 });
 
 test("offers that were changed on the way to ponte, in calls that Meta knows", async () => {
   const random = seededRandom("offer garbage");
-  relay.tamperOffer = (sdp) => mutate(Buffer.from(sdp), random).toString("latin1");
+  relay.direct = true;
+  // What does not even begin like a description is no offer, and is ignored.
+  relay.tamperOffer = (sdp) => `v=0\r\n${mutate(Buffer.from(sdp.slice(5)), random).toString("latin1")}`;
   const ends = new Tally();
   await times(COUNTS.placedCalls, async () => {
     const placed = await world.call("busy");
@@ -210,9 +219,13 @@ test("and through all of it the one true call went on, and nothing is left of th
   expect(Object.values(COUNTS).reduce((sum, count) => sum + count, 0)).toBe(10_000);
   await expectTone(call, 440);
   call.hangUp();
-  const { row } = await world.story(call.wacid);
-  expect(row).toMatchObject({ result: "completed", ended_by: "caller" });
   await world.quiet();
+  const row = await eventually("the end of the record", async () => {
+    const { body: shown } = await world.api(`/v1/calls/${callId}`);
+    const found = shown["call"] as Readonly<Record<string, unknown>>;
+    return found["state"] === "ended" ? found : undefined;
+  });
+  expect(row).toMatchObject({ result: "completed", ended_by: "caller" });
 });
 
 /** Until only the true call is alive. */
@@ -224,6 +237,16 @@ async function drained(): Promise<void> {
   }
   const { media, sip } = await world.sandbox.daemon.counters();
   expect({ media: media.calls, legs: sip.legs }).toEqual({ media: 1, legs: 1 });
+}
+
+/** A port that is free for UDP and TCP: the agent listens on both, and the world tells the one of UDP. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 async function socketAt(address: string): Promise<Socket> {

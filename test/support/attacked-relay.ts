@@ -5,10 +5,12 @@ import type { RelayCall, RelayEvents, RelayPort } from "#sandbox/relay/ports.ts"
 import { Middleman } from "#test/protocol/media/transport-support.ts";
 
 /**
- * The sandbox's relay with somebody on the way to it: whoever answers finds the middleman's port in the offer. One call at a
- * time.
+ * The sandbox's relay with somebody on the way to it: whoever answers finds the middleman's port in the offer. The middleman
+ * carries one call at a time; further ones need `direct`.
  */
 export class AttackedRelay implements RelayPort {
+  /** True: the next offers name the relay's own port. */
+  direct = false;
   readonly #relay = new MediaRelay();
   #middleman: Middleman | undefined;
   #via = 0;
@@ -35,7 +37,7 @@ export class AttackedRelay implements RelayPort {
   open(modes: Modes, events: RelayEvents): RelayCall {
     const call = this.#relay.open(modes, events);
     const port = portIn(call.offer);
-    const offer = this.tamperOffer(call.offer.replaceAll(` ${port} `, ` ${this.#via} `));
+    const offer = this.tamperOffer(this.direct ? call.offer : call.offer.replaceAll(` ${port} `, ` ${this.#via} `));
     return {
       offer,
       answer: (answer, connects) => call.answer(answer, connects),
