@@ -22,6 +22,8 @@ const METER_MS = 100;
 const phone: {
   context?: AudioContext;
   call?: WebCall;
+  /** Waiting for the microphone, which may take as long as its user needs to allow it. */
+  dialing?: object;
   number?: DemoNumber;
   talkingSince?: number;
   firstLineAt?: number;
@@ -61,7 +63,9 @@ function take(notice: PhoneNotice): void {
 }
 
 async function dial(number: DemoNumber): Promise<void> {
-  if (phone.call !== undefined) return;
+  if (phone.call !== undefined || phone.dialing !== undefined) return;
+  const attempt = {};
+  phone.dialing = attempt;
   phone.context ??= new AudioContext();
   await phone.context.resume();
   delete phone.talkingSince;
@@ -71,6 +75,11 @@ async function dial(number: DemoNumber): Promise<void> {
   showState("calling", "Calling…");
   const kind = new FormData(byId("source", HTMLFormElement)).get("source") === "tone" ? "tone" : "microphone";
   const source = await openSource(phone.context, kind, byId("hz", HTMLInputElement).valueAsNumber || 440);
+  if (phone.dialing !== attempt) {
+    source.close();
+    return;
+  }
+  delete phone.dialing;
   const notice = source.fellBack ? "There is no microphone, or it is not allowed: the tone is sent instead." : "";
   byId("notice", HTMLParagraphElement).textContent = notice;
   phone.call = new WebCall(phone.context, source);
@@ -110,6 +119,7 @@ function end(reason: string, by: string, durationMs?: number, code?: number): vo
   const spoken = durationMs === undefined ? "" : ` after ${clock(durationMs)}`;
   showState("ended", reasons[reason] ?? reason, `${sides[by] ?? by}${spoken}${code === undefined ? "" : ` (${code})`}`);
   byId("state", HTMLParagraphElement).dataset["reason"] = reason;
+  for (const meter of ["said", "heard"] as const) showSound(meter, { db: -96, hz: 0 });
   showEnded(true);
 }
 
@@ -133,7 +143,13 @@ function listen(id: string, task: (button: HTMLButtonElement) => void): void {
   button.addEventListener("click", () => task(button));
 }
 
-listen("hang-up", () => line.send({ type: "hang_up" }));
+listen("hang-up", () => {
+  if (phone.dialing === undefined) line.send({ type: "hang_up" });
+  else {
+    delete phone.dialing;
+    end("cancelled", "user");
+  }
+});
 listen("mute", (button) => phone.call?.mute(toggle(button, "ariaPressed")));
 listen("keys", (button) => {
   byId("keypad", HTMLFieldSetElement).hidden = !toggle(button, "ariaExpanded");

@@ -75,7 +75,9 @@ export function showState(state: string, text: string, why = ""): void {
 export function showEnded(ended: boolean): void {
   for (const id of ["mute", "keys", "hang-up"]) byId(id, HTMLButtonElement).hidden = ended;
   for (const id of ["again", "back"]) byId(id, HTMLButtonElement).hidden = !ended;
-  if (ended) byId("keypad", HTMLFieldSetElement).hidden = true;
+  if (!ended) return;
+  byId("keypad", HTMLFieldSetElement).hidden = true;
+  byId("keys", HTMLButtonElement).ariaExpanded = "false";
 }
 
 export function showHome(): void {
