@@ -55,10 +55,26 @@ const codecChanges = [
   { target: "623", method: "UPDATE", codec: "PCMU" },
 ] as const;
 
-const targets = ["611", "620", "621", "622", "623", "640", "641", "642", "643", "644", "645", "650", "651", "652"];
+const targets = [
+  "610",
+  "611",
+  "620",
+  "621",
+  "622",
+  "623",
+  "640",
+  "641",
+  "642",
+  "643",
+  "644",
+  "645",
+  "650",
+  "651",
+  "652",
+];
 
 /** Every way in which a PBX takes, refuses, changes and ends a call. Each call is a world apart from the others, so they run side by side. */
-export function scenarios(pbxOf: () => Promise<TestPbx | undefined>): void {
+export function scenarios(pbxOf: () => Promise<TestPbx | undefined>, digitsRead?: () => readonly string[]): void {
   let world: TestWorld;
 
   beforeAll(async () => {
@@ -214,6 +230,19 @@ export function scenarios(pbxOf: () => Promise<TestPbx | undefined>): void {
       expect(invite.header("X-WhatsApp-User")).toBe("BR.2222233333444445");
       expect(invite.header("From")).toMatch(/sip:anonymous@/);
       expect(invite.header("P-Asserted-Identity")).toBe("");
+    });
+
+    test("610: keys that the caller presses arrive once each and in order", async () => {
+      const call = await answered("610");
+      await call.listen(300);
+      await call.sendDigits("4071");
+      expect(await call.ended).toMatchObject({ reason: "hung_up", by: "business" });
+      const story = await world.story(call.wacid);
+      // The demo PBX presses what it read; Asterisk says it aloud, and tells its manager.
+      if (digitsRead === undefined) expect(await call.statistics()).toMatchObject({ digitsHeard: "4071" });
+      else expect(digitsRead()).toEqual(["4071"]);
+      expect(story.row).toMatchObject({ result: "completed", ended_by: "pbx", media_stats: { a: { digits_in: 4 } } });
+      expect(story.events.filter(({ type, data }) => type === "digit" && data["side"] === "a")).toHaveLength(4);
     });
 
     test("611: every key that the PBX presses arrives once, as a telephone-event", async () => {

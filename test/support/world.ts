@@ -187,6 +187,15 @@ export class TestWorld {
     return String(row["id"]);
   }
 
+  /** The row of an ended call as Postgres has it, also when the daemon has stopped. */
+  async stored(wacid: string): Promise<Row> {
+    return eventually("the stored end", async () => {
+      const { sql } = this.#parts.database;
+      const [row] = await sql<Row[]>`select * from whatsapp_calls where wacid = ${wacid} and state = 'ended'`;
+      return row;
+    });
+  }
+
   /** Waits for the last word about a call: ponte has closed it, and Meta's own account of it was taken. */
   async story(wacid: string): Promise<Story> {
     const id = await this.idOf(wacid);
@@ -349,6 +358,7 @@ function settingsOf(
     calling: { trunk: "any", drain_timeout_ms: 500, ...settings?.["calling"] },
     media: { workers: 1, ...rtpPorts, ...settings?.["media"] },
     sip: { port: pbx.pontePort ?? 0, ...settings?.["sip"] },
+    http: { port: 0, ...settings?.["http"] },
   };
 }
 

@@ -1,0 +1,4 @@
+import { describe } from "vitest";
+import { refusals } from "./refusals.ts";
+
+describe("the demo PBX", () => refusals(async () => undefined));
