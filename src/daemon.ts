@@ -1,33 +1,21 @@
 import { randomBytes } from "node:crypto";
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import type { Config } from "#config/schema.ts";
-import { PonteError } from "#core/error.ts";
 import { sweepLostCalls } from "#engine/lost-calls.ts";
 import type { Log } from "#engine/ports.ts";
 import { Repeating } from "#engine/repeating.ts";
 import { Switchboard } from "#engine/switchboard.ts";
 import { systemClock } from "#engine/system-clock.ts";
-import type { ReadyCheck } from "#http/ports.ts";
 import { HttpServer } from "#http/server.ts";
 import { MediaPlane } from "#media/plane/media-plane.ts";
 import type { PublicPortCounters } from "#media/transport/contract.ts";
 import { SipEdge } from "#sip/edge.ts";
 import { type SipAddress, SipAgent, type SipAgentCounters } from "#sip-agent/agent.ts";
 import { openStore, type Store } from "#store/store.ts";
-import { GraphClient } from "#whatsapp/graph.ts";
-import { type ReceiverCounters, WebhookReceiver } from "#whatsapp/receiver.ts";
-import { Life } from "./life.ts";
-import {
-  drachtioServer,
-  limitsOf,
-  mediaOf,
-  mediaOptions,
-  routingOf,
-  sipListeners,
-  tokensOf,
-  trunkOptions,
-} from "./wiring.ts";
+import type { GraphClient } from "#whatsapp/graph.ts";
+import type { ReceiverCounters, WebhookReceiver } from "#whatsapp/receiver.ts";
+import { Life, started, stopped } from "./life.ts";
+import { addressesOf, agentStarted, apiKey, graphClient, type House, readyChecks, webhookReceiver } from "./parts.ts";
+import { drachtioServer, limitsOf, mediaOf, mediaOptions, routingOf, sipListeners, trunkOptions } from "./wiring.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -216,7 +204,13 @@ export class Daemon {
 
   async #startAgent(secret: string) {
     const { config, log } = this.#options;
-    const peers = [...config.sip.peers, ...(await addressesOf(config.trunks.map((trunk) => trunk.host)))];
+    const peers = [
+      ...config.sip.peers,
+      ...(await addressesOf(
+        config.trunks.map((trunk) => trunk.host),
+        log,
+      )),
+    ];
     const listeners = sipListeners(config);
     const agent = new SipAgent({
       control: { host: "127.0.0.1", port: 0, secret },
@@ -265,105 +259,4 @@ export class Daemon {
       trustedProxies: config.http.trusted_proxies,
     });
   }
-}
-
-async function started<T extends { start(): Promise<unknown> }>(part: T): Promise<T> {
-  await part.start();
-  return part;
-}
-
-function stopped(part: { stop(): Promise<void> | void }): Promise<void> | void {
-  return part.stop();
-}
-
-/** Port taken, no such address: says which key of the configuration is meant. */
-async function agentStarted(agent: SipAgent, config: Config) {
-  try {
-    return await agent.start();
-  } catch (cause) {
-    const where = `${config.sip.bind_address}:${config.sip.port}`;
-    throw new PonteError(
-      "sip_port_taken",
-      `The SIP agent cannot listen on ${where} (${cause instanceof Error ? cause.message : String(cause)}). Set sip.port or sip.bind_address.`,
-      { cause },
-    );
-  }
-}
-
-/** The configured key, or one that is made at the first start and returned this once. */
-async function apiKey(store: Store, config: Config): Promise<string | undefined> {
-  if (config.http.api_key === undefined) return (await store.apiKeys.ensureFirst())?.secret;
-  await store.apiKeys.ensureGiven(config.http.api_key);
-  return undefined;
-}
-
-function graphClient(config: Config, log: Log): GraphClient {
-  const { meta } = config;
-  return new GraphClient(
-    {
-      baseUrl: meta.graph_url,
-      version: meta.graph_version,
-      channels: tokensOf(config),
-      requestTimeoutMs: meta.request_timeout_ms,
-      ...(meta.access_token === undefined ? {} : { accessToken: meta.access_token }),
-    },
-    { clock: systemClock, log, random: Math.random },
-  );
-}
-
-function webhookReceiver({ meta }: Config, log: Log, store: Store, engine: Switchboard): WebhookReceiver {
-  return new WebhookReceiver({
-    inbox: store.inbox,
-    engine,
-    secrets: meta.app_secrets,
-    log,
-    clock: systemClock,
-    ...(meta.verify_token === undefined ? {} : { verifyToken: meta.verify_token }),
-  });
-}
-
-/** What the HTTP side needs of the others. */
-interface House {
-  readonly store: Store;
-  readonly media: MediaPlane;
-  readonly sip: SipEdge;
-  readonly switchboard: Switchboard;
-  readonly receiver: WebhookReceiver;
-}
-
-function readyChecks({ store, media, sip, switchboard }: House): readonly ReadyCheck[] {
-  const check = (name: string, ok: () => boolean, detail: string): ReadyCheck => ({
-    name,
-    check: async () => (ok() ? { ok: true } : { ok: false, detail }),
-  });
-  return [
-    { name: "database", check: async () => ({ ok: await answers(store.calls.ping()) }) },
-    check("sip", () => sip.ready(), "the SIP engine is away"),
-    check("media", () => media.publicPorts.length > 0, "no media worker is up"),
-    check("calls", () => !switchboard.draining, "ponte is stopping and takes no new calls"),
-  ];
-}
-
-async function answers(probe: Promise<void>): Promise<boolean> {
-  return probe.then(
-    () => true,
-    () => false,
-  );
-}
-
-/** Every address behind the names of the trunks: the agent takes requests from addresses. */
-async function addressesOf(hosts: readonly string[]): Promise<string[]> {
-  const found = await Promise.all(
-    hosts.map(async (host) => {
-      if (isIP(host) !== 0) return [host];
-      try {
-        return (await lookup(host, { all: true })).map(({ address }) => address);
-      } catch (cause) {
-        throw new PonteError("trunk_unknown", `The trunk host ${host} has no address. Correct trunks[].host.`, {
-          cause,
-        });
-      }
-    }),
-  );
-  return found.flat();
 }

@@ -37,3 +37,13 @@ export class Life {
     }
   }
 }
+
+/** For parts that are started by `start` and stopped by `stop`. */
+export async function started<T extends { start(): Promise<unknown> }>(part: T): Promise<T> {
+  await part.start();
+  return part;
+}
+
+export function stopped(part: { stop(): Promise<void> | void }): Promise<void> | void {
+  return part.stop();
+}

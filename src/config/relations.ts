@@ -4,7 +4,13 @@ import type { Config } from "./schema.ts";
 
 /** What one key demands of another: everything that a schema cannot say. */
 export function relations(config: Config): ConfigProblem[] {
-  return [...trunkProblems(config), ...channelProblems(config), ...callingProblems(config), ...mediaProblems(config)];
+  return [
+    ...trunkProblems(config),
+    ...channelProblems(config),
+    ...callingProblems(config),
+    ...mediaProblems(config),
+    ...sipProblems(config),
+  ];
 }
 
 function duplicates(names: readonly string[]): string[] {
@@ -101,4 +107,14 @@ function mediaProblems({ media }: Config): ConfigProblem[] {
       ? [{ key: "media.public_port_max", text: "must be at least 64 above media.public_port." }]
       : [];
   return [...addresses, ...range, ...ports];
+}
+
+/** The control protocol separates its words by `|`. */
+function sipProblems({ sip }: Config): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (sip.secret?.includes("|")) problems.push({ key: "sip.secret", text: "must not contain |." });
+  if (sip.engine !== "embedded" && sip.secret === undefined) {
+    problems.push({ key: "sip.secret", text: "is missing: a drachtio-server asks for it. Set DRACHTIO_SECRET." });
+  }
+  return problems;
 }

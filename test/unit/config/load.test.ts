@@ -61,6 +61,8 @@ calling: { enabled: sometimes }
     [whole.replace("trunk: office", "trunk: home"), "There is no trunk home."],
     [whole.replace("name: office", "name: office, kind: pstn"), "trunks[0].kind: pstn is refused"],
     ["media: { public_address: [ponte.example] }", "media.public_address[0]: ponte.example is not an IP address."],
+    ["sip: { engine: 'drachtio://10.0.0.1:9022' }", "sip.secret: is missing"],
+    ["sip: { secret: 'a|b' }", "sip.secret: must not contain |."],
     ["http: { port: 1 }\nhttp: { port: 2 }", "Map keys must be unique"],
     ["- a\n- b", "The file must be a map of sections"],
     ["http: { port: 80", "Flow map in block collection"],

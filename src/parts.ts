@@ -1,0 +1,111 @@
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
+import type { Config } from "#config/schema.ts";
+import { PonteError } from "#core/error.ts";
+import type { Log } from "#engine/ports.ts";
+import type { Switchboard } from "#engine/switchboard.ts";
+import { systemClock } from "#engine/system-clock.ts";
+import type { ReadyCheck } from "#http/ports.ts";
+import type { MediaPlane } from "#media/plane/media-plane.ts";
+import type { SipEdge } from "#sip/edge.ts";
+import type { SipAgent } from "#sip-agent/agent.ts";
+import type { Store } from "#store/store.ts";
+import { GraphClient } from "#whatsapp/graph.ts";
+import { WebhookReceiver } from "#whatsapp/receiver.ts";
+import { tokensOf } from "./wiring.ts";
+
+/** Parts of the daemon, each made of its slice of the configuration. */
+
+/** Port taken, no such address: says which key of the configuration is meant. */
+export async function agentStarted(agent: SipAgent, config: Config) {
+  try {
+    return await agent.start();
+  } catch (cause) {
+    const where = `${config.sip.bind_address}:${config.sip.port}`;
+    throw new PonteError(
+      "sip_port_taken",
+      `The SIP agent cannot listen on ${where} (${cause instanceof Error ? cause.message : String(cause)}). Set sip.port or sip.bind_address.`,
+      { cause },
+    );
+  }
+}
+
+/** The configured key, or one that is made at the first start and returned this once. */
+export async function apiKey(store: Store, config: Config): Promise<string | undefined> {
+  if (config.http.api_key === undefined) return (await store.apiKeys.ensureFirst())?.secret;
+  await store.apiKeys.ensureGiven(config.http.api_key);
+  return undefined;
+}
+
+export function graphClient(config: Config, log: Log): GraphClient {
+  const { meta } = config;
+  return new GraphClient(
+    {
+      baseUrl: meta.graph_url,
+      version: meta.graph_version,
+      channels: tokensOf(config),
+      requestTimeoutMs: meta.request_timeout_ms,
+      ...(meta.access_token === undefined ? {} : { accessToken: meta.access_token }),
+    },
+    { clock: systemClock, log, random: Math.random },
+  );
+}
+
+export function webhookReceiver({ meta }: Config, log: Log, store: Store, engine: Switchboard): WebhookReceiver {
+  return new WebhookReceiver({
+    inbox: store.inbox,
+    engine,
+    secrets: meta.app_secrets,
+    log,
+    clock: systemClock,
+    ...(meta.verify_token === undefined ? {} : { verifyToken: meta.verify_token }),
+  });
+}
+
+/** What the HTTP side needs of the others. */
+export interface House {
+  readonly store: Store;
+  readonly media: MediaPlane;
+  readonly sip: SipEdge;
+  readonly switchboard: Switchboard;
+  readonly receiver: WebhookReceiver;
+}
+
+export function readyChecks({ store, media, sip, switchboard }: House): readonly ReadyCheck[] {
+  const check = (name: string, ok: () => boolean, detail: string): ReadyCheck => ({
+    name,
+    check: async () => (ok() ? { ok: true } : { ok: false, detail }),
+  });
+  return [
+    { name: "database", check: async () => ({ ok: await answers(store.calls.ping()) }) },
+    check("sip", () => sip.ready(), "the SIP engine is away"),
+    check("media", () => media.publicPorts.length > 0, "no media worker is up"),
+    check("calls", () => !switchboard.draining, "ponte is stopping and takes no new calls"),
+  ];
+}
+
+async function answers(probe: Promise<void>): Promise<boolean> {
+  return probe.then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * Every address behind the names of the trunks: the agent takes requests from addresses. A name that has none now is told, and
+ * its PBX can still be called.
+ */
+export async function addressesOf(hosts: readonly string[], log: Log): Promise<string[]> {
+  const found = await Promise.all(
+    hosts.map(async (host) => {
+      if (isIP(host) !== 0) return [host];
+      try {
+        return (await lookup(host, { all: true })).map(({ address }) => address);
+      } catch (error) {
+        log.warn({ err: error, host }, "a trunk's host has no address; its requests are refused until the next start");
+        return [];
+      }
+    }),
+  );
+  return found.flat();
+}
