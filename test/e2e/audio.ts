@@ -13,6 +13,11 @@ const SETTLE_MS = 300;
 /** A stall of the whole machine spoils a window, not the call: the best of so many windows counts. */
 const WINDOWS = 4;
 
+/** Whoever hears the call's audio: a simulated user, or a browser. */
+export interface Listener {
+  listen(ms: number, expectedHz?: number): Promise<ToneReport>;
+}
+
 export interface Hearing {
   /** Length of a window, milliseconds. */
   readonly ms?: number;
@@ -24,7 +29,7 @@ export interface Hearing {
  * tested is ponte and not the machine that all these processes share; a fault of ponte's would be in every window.
  */
 export async function expectTone(
-  call: UserCall,
+  call: Listener,
   hz: number,
   { ms = 1_000, windows = WINDOWS }: Hearing = {},
 ): Promise<void> {

@@ -295,18 +295,23 @@ function activeResources(): ReadonlyMap<string, number> {
   return counted;
 }
 
-/** Asks again and again until there is an answer. `missing` says why there is none yet, for the message. */
+/** What `eventually` waits for may say why it is not there yet. */
+export interface NotYet {
+  readonly missing: unknown;
+}
+
+/** Asks again and again until there is an answer other than undefined and `NotYet`; throws what is missing otherwise. */
 export async function eventually<T>(
   what: string,
-  ask: () => Promise<T | { readonly missing: unknown } | undefined>,
+  ask: () => Promise<T>,
   timeoutMs: number = SETTLE_MS,
-): Promise<T> {
+): Promise<Exclude<T, NotYet | undefined>> {
   const until = performance.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
-    const missing = typeof answer === "object" && answer !== null && "missing" in answer ? answer.missing : undefined;
-    if (answer !== undefined && missing === undefined) return answer as T;
-    if (performance.now() > until) throw new Error(`waited in vain for ${what}: ${JSON.stringify(missing)}`);
+    const notYet = typeof answer === "object" && answer !== null && "missing" in answer ? answer : undefined;
+    if (answer !== undefined && notYet === undefined) return answer as Exclude<T, NotYet | undefined>;
+    if (performance.now() > until) throw new Error(`waited in vain for ${what}: ${JSON.stringify(notYet?.missing)}`);
     await new Promise((next) => setTimeout(next, 20));
   }
 }
