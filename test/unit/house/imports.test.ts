@@ -6,23 +6,38 @@ import { expect, test } from "vitest";
 const source = fileURLToPath(new URL("../../../src", import.meta.url));
 
 /**
- * Who may import whom. `core` knows nobody; edges know the core and the engine, never each other. `sandbox` plays the
+ * Who may import whom. `core` knows nobody; edges know the core, the engine and the router, never each other. `sandbox` plays the
  * outside world, so it may use the media building blocks and the SIP wrapper, but nothing of ponte may import it except the
  * command line. Files directly in `src/` join the parts.
  */
 const may: Record<string, readonly string[]> = {
   core: [],
   engine: ["core"],
-  whatsapp: ["core", "engine"],
+  router: ["core", "engine"],
+  whatsapp: ["core", "engine", "router"],
+  wpp: ["core", "engine", "router"],
   sip: ["core", "engine"],
   "sip-agent": [],
   media: ["core", "engine"],
-  store: ["core", "engine"],
-  http: ["core", "engine"],
+  store: ["core", "engine", "router"],
+  http: ["core", "engine", "router"],
   sandbox: ["core", "media", "sip", "sip-agent"],
   config: ["core"],
-  cli: ["core", "engine", "store", "sandbox", "config", "src"],
-  src: ["core", "engine", "config", "whatsapp", "sip", "sip-agent", "media", "store", "http", "sandbox"],
+  cli: ["core", "engine", "router", "store", "sandbox", "config", "src"],
+  src: [
+    "core",
+    "engine",
+    "router",
+    "config",
+    "whatsapp",
+    "wpp",
+    "sip",
+    "sip-agent",
+    "media",
+    "store",
+    "http",
+    "sandbox",
+  ],
 };
 
 /** Folders of `core` must not reach the outside: these modules are sockets, clocks, files, randomness or processes. */
