@@ -13,6 +13,13 @@ const START_MS = 45_000;
 /** Each process has RTP ports of its own, below those that the system gives to anybody. */
 const firstRtpPort = 12_000 + (process.pid % 75) * 100;
 
+export interface AsteriskOptions {
+  /** By Asterisk's names. */
+  readonly codecs?: string;
+  /** Where it finds ponte, when somebody listens there already. */
+  readonly pontePort?: number;
+}
+
 /** An Asterisk of a test file's own. Its numbers are those of the demo PBX. */
 export class Asterisk implements TestPbx {
   readonly host = "127.0.0.1";
@@ -32,8 +39,9 @@ export class Asterisk implements TestPbx {
     this.#manager = manager;
   }
 
-  static async start(options: { readonly codecs?: string } = {}): Promise<Asterisk> {
-    const [port, pontePort, managerPort] = [await freeUdpPort(), await freeUdpPort(), await freeTcpPort()];
+  static async start(options: AsteriskOptions = {}): Promise<Asterisk> {
+    const [port, managerPort] = [await freeUdpPort(), await freeTcpPort()];
+    const pontePort = options.pontePort ?? (await freeUdpPort());
     const child = spawn(
       pathOf("asterisk"),
       [

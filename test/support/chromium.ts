@@ -17,12 +17,13 @@ const flags = [
   "--disable-background-networking",
   "--disable-component-update",
   "--no-first-run",
-  "--use-fake-ui-for-media-stream",
-  "--use-fake-device-for-media-stream",
   "--allow-loopback-in-peer-connection",
   "--disable-features=WebRtcHideLocalIpsWithMdns",
   "--autoplay-policy=no-user-gesture-required",
 ];
+
+/** A microphone that plays a file, and leave to use it. */
+const microphoneFlags = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"];
 
 /** The little of a browser that is used here, for a project without its types. */
 interface BrowserWindow {
@@ -45,7 +46,7 @@ interface BrowserAudio {
   close(): void;
 }
 
-/** The sandbox's phone page in a headless Chromium whose microphone hums. */
+/** The sandbox's phone page in a headless Chromium, whose microphone hums if it has one. */
 export class PhonePage {
   readonly page: Page;
   /** Errors of the page's scripts and of its console. */
@@ -60,15 +61,15 @@ export class PhonePage {
     this.#folder = folder;
   }
 
-  /** Opens the page; its microphone hears `hz`. */
-  static async open(url: string, hz: number): Promise<PhonePage> {
+  /** Opens the page; its microphone hears `hz`. Without it there is none, nor leave to use one. */
+  static async open(url: string, hz?: number): Promise<PhonePage> {
     const folder = await mkdtemp(join(tmpdir(), "ponte-page-"));
     const file = join(folder, "microphone.wav");
-    await writeFile(file, wavOf(hz));
+    if (hz !== undefined) await writeFile(file, wavOf(hz));
     const browser = await chromium.launch({
       executablePath: pathOf("chromium"),
       headless: true,
-      args: [...flags, `--use-file-for-fake-audio-capture=${file}`],
+      args: hz === undefined ? flags : [...flags, ...microphoneFlags, `--use-file-for-fake-audio-capture=${file}`],
     });
     const page = await browser.newPage();
     const problems: string[] = [];

@@ -1,21 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "#sip-agent/ports.ts";
+import { Asterisk } from "#test/support/asterisk.ts";
+import { absent } from "#test/support/peers.ts";
 import { Bench, type Msg, type Srf, type SrfDialog } from "./support/bench.ts";
-
-const run = process.env["PONTE_ASTERISK"];
-const required = process.env["PONTE_REQUIRE_PEERS"] === "1";
-
-async function freePort(): Promise<number> {
-  const socket = createSocket("udp4");
-  socket.bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  await new Promise<void>((done) => socket.close(() => done()));
-  return port;
-}
 
 /** An offer that Asterisk can answer; nothing listens on its media port. */
 const OFFER = [
@@ -31,36 +18,21 @@ const OFFER = [
   "",
 ].join("\r\n");
 
-test.runIf(run === undefined)("Asterisk is known (PONTE_ASTERISK names its run script)", ({ skip }) => {
-  if (!required) skip("PONTE_ASTERISK is not set");
-  expect(run).toBeDefined();
-});
-
-describe.runIf(run !== undefined).concurrent("against Asterisk", () => {
+describe.skipIf(absent("asterisk")).concurrent("against Asterisk (skipped without PONTE_ASTERISK)", () => {
   let bench: Bench;
   let srf: Srf;
-  let asterisk: ChildProcess;
+  let asterisk: Asterisk;
   let pbx: string;
 
   beforeAll(async () => {
     bench = await Bench.start({ clock: systemClock });
     srf = await bench.app();
-    const port = await freePort();
-    pbx = `127.0.0.1:${port}`;
-    const args = ["--sip", pbx, "--ponte", `127.0.0.1:${bench.udp}`, "--rtp", "27000-27099"];
-    asterisk = spawn(run ?? "", args, { stdio: ["ignore", "pipe", "ignore"] });
-    await new Promise<void>((ready, fail) => {
-      asterisk.stdout?.on("data", (chunk: Buffer) => {
-        if (chunk.includes("READY")) ready();
-      });
-      asterisk.once("exit", () => fail(new Error("Asterisk did not start")));
-    });
+    asterisk = await Asterisk.start({ pontePort: bench.udp, codecs: "ulaw,alaw" });
+    pbx = `${asterisk.host}:${asterisk.port}`;
   }, 60_000);
 
   afterAll(async () => {
-    const gone = once(asterisk, "exit");
-    asterisk.kill("SIGTERM");
-    await gone;
+    await asterisk.stop();
     const { dialogs, pending } = bench.agent.counters();
     await bench.stop();
     expect({ dialogs, pending }).toEqual({ dialogs: 0, pending: 0 });

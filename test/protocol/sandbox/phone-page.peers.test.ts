@@ -1,17 +1,9 @@
-import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type Browser, chromium, type Page } from "playwright-core";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { ToneGenerator } from "#core/audio/tone.ts";
 import { PhoneServer } from "#sandbox/phone/phone-server.ts";
 import type { WatchedEvent } from "#sandbox/phone/timeline.ts";
+import { PhonePage } from "#test/support/chromium.ts";
+import { absent } from "#test/support/peers.ts";
 import { answerAll, number, openSandbox, type Sandbox } from "./business.ts";
-
-const executablePath = process.env["PONTE_CHROMIUM"] ?? "/usr/bin/chromium";
-const required = process.env["PONTE_REQUIRE_PEERS"] === "1";
-const present = existsSync(executablePath);
 
 const demo = {
   id: number.phoneNumberId,
@@ -23,66 +15,25 @@ const demo = {
 
 let sandbox: Sandbox;
 let server: PhoneServer;
-let browser: Browser;
-let page: Page;
-let folder: string;
+let phone: PhonePage | undefined;
 let url: string;
 let tell: (event: WatchedEvent) => void = () => undefined;
-const problems: string[] = [];
 
-/** 16-bit mono at 48 kHz, four seconds that Chromium plays over and over as its microphone. */
-async function microphoneFile(hz: number): Promise<string> {
-  const samples = new ToneGenerator(hz, 48_000).fill(new Int16Array(48_000 * 4));
-  const header = Buffer.alloc(44);
-  header.write("RIFF", 0);
-  header.writeUInt32LE(36 + samples.byteLength, 4);
-  header.write("WAVEfmt ", 8);
-  header.writeUInt32LE(16, 16);
-  header.writeUInt16LE(1, 20);
-  header.writeUInt16LE(1, 22);
-  header.writeUInt32LE(48_000, 24);
-  header.writeUInt32LE(96_000, 28);
-  header.writeUInt16LE(2, 32);
-  header.writeUInt16LE(16, 34);
-  header.write("data", 36);
-  header.writeUInt32LE(samples.byteLength, 40);
-  const path = join(folder, "microphone.wav");
-  await writeFile(path, Buffer.concat([header, Buffer.from(samples.buffer)]));
-  return path;
-}
-
-async function open(more: readonly string[]): Promise<void> {
-  browser = await chromium.launch({
-    executablePath,
-    headless: true,
-    args: [
-      "--no-sandbox",
-      "--autoplay-policy=no-user-gesture-required",
-      "--allow-loopback-in-peer-connection",
-      "--disable-features=WebRtcHideLocalIpsWithMdns",
-      ...more,
-    ],
-  });
-  page = await browser.newPage();
-  page.on("pageerror", (error) => problems.push(String(error)));
-  page.on("console", (message) => {
-    if (message.type() === "error") problems.push(message.text());
-  });
-  await page.goto(url);
+async function open(hz?: number): Promise<PhonePage> {
+  phone = await PhonePage.open(url, hz);
+  return phone;
 }
 
 /** Waits until the page's meter hears this frequency. */
-async function hears(hz: number): Promise<void> {
+async function hears({ page }: Pick<PhonePage, "page">, hz: number): Promise<void> {
   const meter = async (name: string): Promise<number> => Number(await page.locator("#heard-text").getAttribute(name));
   const poll = { timeout: 8_000, interval: 100 };
   await expect.poll(async () => Math.abs((await meter("data-hz")) - hz), poll).toBeLessThan(4);
   await expect.poll(() => meter("data-db"), poll).toBeGreaterThan(-30);
 }
 
-describe.skipIf(!present && !required)(`the phone page (Chromium at ${executablePath})`, () => {
+describe.skipIf(absent("chromium"))("the phone page in Chromium (skipped without PONTE_CHROMIUM)", () => {
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), "ponte-page-"));
-    problems.length = 0;
     sandbox = await openSandbox();
     answerAll(sandbox.business);
     server = new PhoneServer({
@@ -99,22 +50,17 @@ describe.skipIf(!present && !required)(`the phone page (Chromium at ${executable
   });
 
   afterEach(async () => {
-    await browser?.close();
+    await phone?.close();
+    phone = undefined;
     await server.stop();
     await sandbox.stop();
-    await rm(folder, { recursive: true, force: true });
   });
 
   test("a call from the microphone is heard, shows its timeline, takes keys and ends", async () => {
-    const file = await microphoneFile(440);
-    await open([
-      "--use-fake-ui-for-media-stream",
-      "--use-fake-device-for-media-stream",
-      `--use-file-for-fake-audio-capture=${file}`,
-    ]);
+    const { page, problems } = await open(440);
     await page.click('[data-extension="600"]');
     await page.waitForSelector('#state[data-state="talking"]');
-    await hears(440);
+    await hears({ page }, 440);
     const wacid = sandbox.meta.log.calls().at(-1)?.wacid ?? "";
     tell({ callId: "c1", wacid, at: Date.now(), type: "call.accepted", data: { ring_ms: 12 } });
     await page.click("#keys");
@@ -130,10 +76,10 @@ describe.skipIf(!present && !required)(`the phone page (Chromium at ${executable
   });
 
   test("without a microphone it sends its tone, and says when the business declines", async () => {
-    await open([]);
+    const { page, problems } = await open();
     await page.fill("#hz", "700");
     await page.click('[data-extension="600"]');
-    await hears(700);
+    await hears({ page }, 700);
     expect(await page.locator("#notice").textContent()).toMatch(/no microphone/);
     await page.click("#hang-up");
     await page.waitForSelector('#state[data-reason="hung_up"]');
