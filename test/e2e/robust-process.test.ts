@@ -60,7 +60,7 @@ test("kill -9 at any moment loses no acknowledged webhook, and leaves no call ac
   outside = await Outside.start({ ringMs: { min: 25_000, max: 25_000 } });
   const random = seededRandom(42);
   const crowd = new Crowd();
-  for (let round = 0; round < 4; round += 1) {
+  for (let round = 0; round < 3; round += 1) {
     const daemon = await startDaemon();
     if (round === 0) {
       expect(await outside.subscribe()).toBe(true);
@@ -72,7 +72,7 @@ test("kill -9 at any moment loses no acknowledged webhook, and leaves no call ac
   await startDaemon();
   await pause(200);
   await crowd.stop();
-  expect(crowd.calls.length).toBeGreaterThan(60);
+  expect(crowd.calls.length).toBeGreaterThan(40);
   const { meta } = outside;
   // A call that a former life had picked up ends although nobody hangs up.
   await eventually("the lost calls' being ended", async () => {
