@@ -10,8 +10,8 @@ import type { Bench, Figure } from "./report.ts";
 
 const PASSTHROUGH_CALLS = 200;
 const TRANSCODED_CALLS = 50;
-const WARM_UP_MS = 1_000;
-const MEASURE_MS = 2_000;
+const WARM_UP_MS = 5_000;
+const MEASURE_MS = 3_000;
 const REPEATS = 3;
 /** Memory is compared between two numbers of calls, so that what a plane needs anyway does not count. */
 const MEMORY_CALLS = [50, 250] as const;
@@ -28,7 +28,7 @@ async function withPair<T>(work: (load: Helper<ToLoad>, subject: Helper<ToSubjec
   const load = new Helper<ToLoad>(new URL("./media/load.ts", import.meta.url));
   const profile = process.env["PONTE_CPU_PROFILE"];
   const profiling = profile === undefined ? [] : ["--cpu-prof", "--cpu-prof-interval=250", `--cpu-prof-dir=${profile}`];
-  const subject = new Helper<ToSubject>(new URL("./media/subject.ts", import.meta.url), ["--expose-gc", ...(process.env["PBP"]?["--perf-basic-prof"]:[]), ...profiling]);
+  const subject = new Helper<ToSubject>(new URL("./media/subject.ts", import.meta.url), ["--expose-gc", ...(process.env["PBP"]?process.env["PBP"].split(" "):[]), ...profiling]);
   try {
     return await work(load, subject);
   } finally {

@@ -24,6 +24,8 @@ export interface ReceptionReport {
 export class Reception {
   packets = 0;
   bytes = 0;
+  /** When the first packet came. */
+  firstAt = 0;
   longestGapMs = 0;
   ssrc: number | undefined;
 
@@ -38,9 +40,10 @@ export class Reception {
   #receivedBefore = 0;
   #expectedReported = 0;
   #receivedReported = 0;
+  /** Of the packet before; undefined when there is none to compare with. */
   #transit: number | undefined;
   #jitter = 0;
-  #lastAt: number | undefined;
+  #lastAt = 0;
   #clockRate = 8_000;
 
   /** Changes the RTP clock, as when the codec changes. */
@@ -61,7 +64,8 @@ export class Reception {
     this.packets += 1;
     this.bytes += bytes;
     this.#received += 1;
-    if (this.#lastAt !== undefined && at - this.#lastAt > this.longestGapMs) this.longestGapMs = at - this.#lastAt;
+    if (this.packets === 1) this.firstAt = at;
+    else if (at - this.#lastAt > this.longestGapMs) this.longestGapMs = at - this.#lastAt;
     this.#lastAt = at;
     if (timed) this.#measureJitter(timestamp, at);
   }

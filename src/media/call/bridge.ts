@@ -1,16 +1,15 @@
 import type { Side } from "#core/call/call.ts";
 import type { Reception } from "#core/rtp/reception.ts";
-import type { AudioFormat, SipMedia, WhatsAppOffer } from "#core/sdp/session.ts";
+import type { SipMedia, WhatsAppOffer } from "#core/sdp/session.ts";
 import { G711ToPcm } from "#media/stage/decode-g711.ts";
 import { OpusToPcm } from "#media/stage/decode-opus.ts";
-import { receiveDigits, sortByPayloadType } from "#media/stage/digits.ts";
 import { PcmToG711, PcmToOpus } from "#media/stage/encode.ts";
-import { measure } from "#media/stage/measure.ts";
+import { Intake, Waiting } from "#media/stage/intake.ts";
 import type { OpusDecoderHandle, OpusEncoderHandle } from "#media/stage/opus-codec.ts";
 import { Passthrough } from "#media/stage/passthrough.ts";
 import { Reframe } from "#media/stage/reframe.ts";
 import type { RtpOut } from "#media/stage/rtp-out.ts";
-import { type AudioSink, discard, FRAME_SAMPLES, PCM_RATE, type Sink } from "#media/stage/sink.ts";
+import { type AudioSink, FRAME_SAMPLES, PCM_RATE, type Sink } from "#media/stage/sink.ts";
 import { DigitLane } from "./digit-lane.ts";
 
 /** Longest packet we make towards the PBX, milliseconds. */
@@ -24,10 +23,18 @@ export interface CodecPort {
   release(encoder: OpusEncoderHandle): void;
 }
 
+/** What the bridge needs of a leg. */
+export interface BridgedLeg {
+  readonly reception: Reception;
+  readonly out: RtpOut;
+  /** Where its packets go; set by the bridge. */
+  sink: Sink;
+}
+
 export interface BridgeOptions {
-  readonly toWhatsApp: RtpOut;
-  readonly toPbx: RtpOut;
-  readonly receptions: { readonly a: Reception; readonly b: Reception };
+  /** WhatsApp's and the PBX's side. */
+  readonly a: BridgedLeg;
+  readonly b: BridgedLeg;
   readonly codecs: CodecPort;
   readonly now: () => number;
   readonly onDigit: (side: Side, digit: string, durationMs: number) => void;
@@ -50,16 +57,15 @@ interface JointCounts {
 
 const NO_COUNTS: JointCounts = { fecFrames: 0, concealedFrames: 0, late: { a: 0, b: 0 }, undecodable: { a: 0, b: 0 } };
 
-const nowhere: AudioSink = { take: discard, skip: () => undefined };
+const nowhere: AudioSink = { take: () => undefined, skip: () => undefined };
 
 /** Carries packets of one leg to the other. Its chains are joined anew whenever a description changes. */
 export class Bridge {
-  /** Packets of one leg, after the view was read. */
-  fromWhatsApp: Sink;
-  fromPbx: Sink;
   readonly #options: BridgeOptions;
   readonly #digits: { readonly fromA: DigitLane; readonly fromB: DigitLane };
+  /** Of intakes that were replaced. */
   readonly #unknown = { a: 0, b: 0 };
+  readonly #intakes: { a?: Intake; b?: Intake } = {};
   #joint: Joint | undefined;
   #before: JointCounts = NO_COUNTS;
   /** A later description overtakes an earlier one whose codecs are still being made. */
@@ -67,13 +73,11 @@ export class Bridge {
 
   constructor(options: BridgeOptions) {
     this.#options = options;
-    const { toWhatsApp, toPbx, now, onDigit } = options;
+    const { a, b, now, onDigit } = options;
     this.#digits = {
-      fromA: new DigitLane(toPbx, now, (digit, ms) => onDigit("a", digit, ms)),
-      fromB: new DigitLane(toWhatsApp, now, (digit, ms) => onDigit("b", digit, ms)),
+      fromA: new DigitLane(b.out, now, (digit, ms) => onDigit("a", digit, ms)),
+      fromB: new DigitLane(a.out, now, (digit, ms) => onDigit("b", digit, ms)),
     };
-    this.fromWhatsApp = discard;
-    this.fromPbx = discard;
   }
 
   get transcoding(): boolean {
@@ -87,7 +91,7 @@ export class Bridge {
 
   /** Payload types that were not agreed on. */
   unknownOf(side: Side): number {
-    return this.#unknown[side];
+    return this.#unknown[side] + (this.#intakes[side]?.unknown ?? 0);
   }
 
   counts(): JointCounts {
@@ -108,11 +112,11 @@ export class Bridge {
   async join(offer: WhatsAppOffer, session: SipMedia): Promise<void> {
     const generation = ++this.#generation;
     this.#part();
-    const { toWhatsApp, toPbx } = this.#options;
-    toWhatsApp.setClockRate(offer.audio.clockRate);
-    toPbx.setClockRate(session.audio.clockRate);
-    this.#options.receptions.a.setClockRate(offer.audio.clockRate);
-    this.#options.receptions.b.setClockRate(session.audio.clockRate);
+    const { a, b } = this.#options;
+    a.out.setClockRate(offer.audio.clockRate);
+    b.out.setClockRate(session.audio.clockRate);
+    a.reception.setClockRate(offer.audio.clockRate);
+    b.reception.setClockRate(session.audio.clockRate);
     const { fromA, fromB } = this.#digits;
     fromA.setSource(offer.digits);
     fromB.setTarget(offer.digits);
@@ -130,49 +134,32 @@ export class Bridge {
   }
 
   #connect(offer: WhatsAppOffer, session: SipMedia, fromWhatsApp: AudioSink, fromPbx: AudioSink): void {
-    this.fromWhatsApp = this.#chain("a", offer, this.#digits.fromA, fromWhatsApp);
-    this.fromPbx = this.#chain("b", session, this.#digits.fromB, fromPbx);
+    this.#setIntake("a", offer, this.#digits.fromA, fromWhatsApp);
+    this.#setIntake("b", session, this.#digits.fromB, fromPbx);
   }
 
-  #chain(
-    side: Side,
-    formats: { readonly audio: AudioFormat; readonly digits?: SipMedia["digits"] },
-    lane: DigitLane,
-    audio: AudioSink,
-  ): Sink {
-    const reception = this.#options.receptions[side];
-    const events = receiveDigits(lane.receiver);
-    const timed = measure(reception, true);
-    const untimed = measure(reception, false);
-    return sortByPayloadType({
-      audio: formats.audio.payloadType,
-      takeAudio: timed((packet) => audio.take(packet)),
-      digits: formats.digits?.payloadType,
-      takeDigits: untimed((packet) => {
-        audio.skip(packet.sequence);
-        events(packet);
-      }),
-      takeOther: untimed((packet) => {
-        audio.skip(packet.sequence);
-        this.#unknown[side] += 1;
-      }),
-    });
+  #setIntake(side: Side, { audio, digits }: WhatsAppOffer | SipMedia, lane: DigitLane, takeAudio: AudioSink): void {
+    this.#unknown[side] = this.unknownOf(side);
+    const leg = this.#options[side];
+    const intake = new Intake({ reception: leg.reception, audio, takeAudio, digits, takeDigits: lane.receiver });
+    this.#intakes[side] = intake;
+    leg.sink = intake;
   }
 
   #passThrough(offer: WhatsAppOffer, session: SipMedia): Joint {
-    const fromWhatsApp = new Passthrough(this.#options.toPbx, session.audio.payloadType);
-    const fromPbx = new Passthrough(this.#options.toWhatsApp, offer.audio.payloadType);
+    const fromWhatsApp = new Passthrough(this.#options.b.out, session.audio.payloadType);
+    const fromPbx = new Passthrough(this.#options.a.out, offer.audio.payloadType);
     const counts = () => ({ ...NO_COUNTS, late: { a: fromWhatsApp.late, b: fromPbx.late } });
     return { fromWhatsApp, fromPbx, close: () => undefined, counts };
   }
 
   async #transcode(offer: WhatsAppOffer, session: SipMedia): Promise<Joint> {
-    const { toWhatsApp, toPbx, codecs } = this.#options;
+    const { a, b, codecs } = this.#options;
     const codec = session.audio.codec === "PCMA" ? "PCMA" : "PCMU";
     const [decoder, encoder] = await Promise.all([codecs.decoder(), codecs.encoder()]);
-    const toG711 = new PcmToG711(codec, toPbx, session.audio.payloadType);
+    const toG711 = new PcmToG711(codec, b.out, session.audio.payloadType);
     const fromWhatsApp = new OpusToPcm(decoder, new Reframe(samplesOf(session.ptimeMs), toG711));
-    const toOpus = new PcmToOpus(encoder, toWhatsApp, offer.audio.payloadType);
+    const toOpus = new PcmToOpus(encoder, a.out, offer.audio.payloadType);
     const fromPbx = new G711ToPcm(codec, new Reframe(FRAME_SAMPLES, toOpus));
     return {
       fromWhatsApp,
@@ -200,8 +187,9 @@ export class Bridge {
   close(): void {
     this.#generation += 1;
     this.#part();
-    this.fromWhatsApp = discard;
-    this.fromPbx = discard;
+    const { a, b } = this.#options;
+    a.sink = new Waiting(a.reception);
+    b.sink = new Waiting(b.reception);
   }
 }
 

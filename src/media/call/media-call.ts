@@ -1,6 +1,5 @@
 import type { Side } from "#core/call/call.ts";
 import type { EvidenceStep, SilenceFindings } from "#core/call/evidence.ts";
-import type { RtpView } from "#core/rtp/packet.ts";
 import { eventOfKey } from "#core/rtp/telephone-event.ts";
 import type { SipMedia, WhatsAppOffer } from "#core/sdp/session.ts";
 import type { LocalTransport } from "#core/sdp/transport.ts";
@@ -75,7 +74,8 @@ export class MediaCall {
       ssrc: Math.floor(random() * 0x1_0000_0000),
       // Below 2^15, so that the first wrap is not near (RFC 3711 §3.3.1).
       sequence: Math.floor(random() * 0x8000),
-      timestamp: Math.floor(random() * 0x1_0000_0000),
+      // Far from the end of 31 bits, beyond which V8 keeps numbers in boxes.
+      timestamp: Math.floor(random() * 0x1000_0000),
       cname: Math.floor(random() * 2 ** 48).toString(36),
       random,
       now,
@@ -83,7 +83,7 @@ export class MediaCall {
     this.#a = new WhatsAppLeg({
       ...stream(),
       open: parts.openSession,
-      onRtp: (packet) => this.#fromWhatsApp(packet),
+      onBug: (error) => this.#failByBug(error),
       onIceConnected: () => this.#watch.saw("ice", now()),
       onConnected: () => this.#onConnected(),
       onFailed: (failure, detail) => this.fail(failure, detail),
@@ -93,12 +93,11 @@ export class MediaCall {
       sockets: parts.sockets,
       latching: parts.latching,
       ourAddress: parts.sipAddress,
-      onRtp: (packet) => this.#fromPbx(packet),
+      onBug: (error) => this.#failByBug(error),
     });
     this.#bridge = new Bridge({
-      toWhatsApp: this.#a.out,
-      toPbx: this.#b.out,
-      receptions: { a: this.#a.reception, b: this.#b.reception },
+      a: this.#a,
+      b: this.#b,
       codecs: parts.codecs,
       now,
       onDigit: (side, digit, durationMs) => events.onDigit(side, digit, durationMs),
@@ -158,31 +157,13 @@ export class MediaCall {
     this.#parts.events.onConnected();
   }
 
-  #fromWhatsApp(packet: RtpView): void {
-    if (this.#a.reception.packets === 0) this.#watch.saw("first_rtp_in", packet.at);
-    try {
-      this.#bridge.fromWhatsApp(packet);
-    } catch (error) {
-      this.#failByBug(error);
-    }
-  }
-
-  #fromPbx(packet: RtpView): void {
-    if (this.#b.reception.packets === 0) this.#watch.saw("first_pbx_rtp_in", packet.at);
-    try {
-      this.#bridge.fromPbx(packet);
-    } catch (error) {
-      this.#failByBug(error);
-    }
-  }
-
   /** Every 20 ms. */
   #tick(at: number): void {
     try {
       this.#bridge.tick(at);
       this.#fillers.a.tick(at);
       this.#fillers.b.tick(at);
-      if (this.#started && at >= this.#slowAt) this.#tickSlowly(at);
+      if (at >= this.#slowAt) this.#tickSlowly(at);
     } catch (error) {
       this.#failByBug(error);
     }
@@ -190,10 +171,21 @@ export class MediaCall {
 
   #tickSlowly(at: number): void {
     this.#slowAt = at + SLOW_TICK_MS;
-    if (this.#a.out.packets > 0) this.#watch.saw("first_rtp_out", this.#a.out.firstAt);
+    this.#lookForEvidence();
     this.#a.rtcp.tick(at);
     this.#b.rtcp.tick(at);
     this.#watch.tick(at);
+  }
+
+  /** First packets are noted where they pass, and told here, in the order of their times. */
+  #lookForEvidence(): void {
+    const firsts = [
+      { step: "first_rtp_out", packets: this.#a.out.packets, at: this.#a.out.firstAt },
+      { step: "first_rtp_in", packets: this.#a.reception.packets, at: this.#a.reception.firstAt },
+      { step: "first_pbx_rtp_in", packets: this.#b.reception.packets, at: this.#b.reception.firstAt },
+    ] as const;
+    const seen = firsts.filter(({ packets }) => packets > 0).toSorted((x, y) => x.at - y.at);
+    for (const { step, at } of seen) this.#watch.saw(step, at);
   }
 
   #signsOfLife(): number {

@@ -24,7 +24,9 @@ export class Latch {
   strangers = 0;
   #mode: Latching;
   #announced: Endpoint | undefined;
-  #source: Endpoint | undefined;
+  /** The source; port 0 while there is none. */
+  #address = "";
+  #port = 0;
   #until = 0;
 
   constructor(mode: Latching) {
@@ -40,21 +42,20 @@ export class Latch {
     const canonical = canonicalAddress(address);
     if (this.#announced?.address === canonical && this.#announced.port === port) return;
     this.#announced = { address: canonical, port };
-    this.#source = undefined;
+    this.#port = 0;
     this.#until = at + LATCH_WINDOW_MS;
   }
 
   /** Where our packets go; undefined while there is nowhere. */
   get target(): Endpoint | undefined {
-    if (this.#source !== undefined) return this.#source;
+    if (this.#port !== 0) return { address: this.#address, port: this.#port };
     const announced = this.#announced;
     return announced === undefined || announced.port === 0 || isUnspecified(announced.address) ? undefined : announced;
   }
 
   /** Whether a packet comes from where all the others came from. */
   isSource(address: string, port: number): boolean {
-    const source = this.#source;
-    return source !== undefined && source.port === port && source.address === address;
+    return port === this.#port && address === this.#address;
   }
 
   /** Whether somebody who just sent a valid packet of the session is the PBX from now on. Otherwise counts a stranger. */
@@ -62,8 +63,8 @@ export class Latch {
     const announced = this.#announced;
     const open = at <= this.#until;
     if (announced !== undefined && announced.port === port && announced.address === address) {
-      if (this.#source === undefined || open) return this.#settle(address, port, true);
-    } else if (this.#mode === "auto" && this.#source === undefined && announced !== undefined && open) {
+      if (this.#port === 0 || open) return this.#settle(address, port, true);
+    } else if (this.#mode === "auto" && this.#port === 0 && announced !== undefined && open) {
       return this.#settle(address, port, false);
     }
     this.strangers += 1;
@@ -71,7 +72,8 @@ export class Latch {
   }
 
   #settle(address: string, port: number, forGood: boolean): true {
-    this.#source = { address, port };
+    this.#address = address;
+    this.#port = port;
     if (forGood) this.#until = 0;
     return true;
   }

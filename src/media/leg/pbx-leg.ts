@@ -1,9 +1,11 @@
 import type { RemoteInfo } from "node:dgram";
-import { looksLikeRtcp, RtpView } from "#core/rtp/packet.ts";
+import { looksLikeRtcp } from "#core/rtp/packet.ts";
 import { Reception } from "#core/rtp/reception.ts";
 import type { SipMedia } from "#core/sdp/session.ts";
 import type { Latching } from "#engine/ports.ts";
+import { Waiting } from "#media/stage/intake.ts";
 import { RtpOut } from "#media/stage/rtp-out.ts";
+import { currentPacket } from "#media/stage/scratch.ts";
 import type { Sink } from "#media/stage/sink.ts";
 import { isSuspectAddress, Latch } from "./latch.ts";
 import { RtcpSession } from "./rtcp-session.ts";
@@ -20,8 +22,8 @@ export interface PbxLegOptions {
   readonly cname: string;
   readonly random: () => number;
   readonly now: () => number;
-  /** A packet of the PBX; the view is the leg's own. */
-  readonly onRtp: Sink;
+  /** A bug in what comes after `sink`. */
+  readonly onBug: (error: unknown) => void;
 }
 
 /** The PBX's side of a call: plain RTP on a port of its own, symmetric, with hold. */
@@ -30,9 +32,12 @@ export class PbxLeg {
   readonly out: RtpOut;
   readonly rtcp: RtcpSession;
   readonly refused = { malformed: 0, early: 0, held: 0 };
+  /** Where packets of the PBX go. */
+  sink: Sink = new Waiting(this.reception);
   readonly #options: PbxLegOptions;
+  readonly #sockets: SipSockets;
+  readonly #now: () => number;
   readonly #latch: Latch;
-  readonly #view = new RtpView();
   #session: SipMedia | undefined;
   #started = false;
   #hears = false;
@@ -41,13 +46,15 @@ export class PbxLeg {
     this.#options = options;
     this.#latch = new Latch(options.latching);
     const { sockets, ssrc, sequence, timestamp, cname, random } = options;
-    this.out = new RtpOut({ ssrc, sequence, timestamp, transmit: (packet) => this.#sendRtp(packet) });
+    this.#sockets = sockets;
+    this.#now = options.now;
+    this.out = new RtpOut({ ssrc, sequence, timestamp, to: sockets });
     this.rtcp = new RtcpSession({
       out: this.out,
       reception: this.reception,
       cname,
       random,
-      transmit: (packet) => this.#sendRtcp(packet),
+      transmit: (packet) => sockets.sendRtcp(packet),
     });
     sockets.receive(
       (packet, from) => this.#receiveRtp(packet, from),
@@ -71,6 +78,7 @@ export class PbxLeg {
     this.#session = session;
     if (latching !== undefined) this.#latch.setMode(latching);
     if (session.port !== 0) this.#latch.announce(session.address, session.port, at);
+    this.#aim();
     this.#direct();
   }
 
@@ -100,8 +108,8 @@ export class PbxLeg {
       this.#receiveRtcp(packet, from);
       return;
     }
-    const view = this.#view;
-    const at = this.#options.now();
+    const view = currentPacket;
+    const at = this.#now();
     if (!view.read(packet, at)) {
       this.refused.malformed += 1;
       return;
@@ -111,14 +119,20 @@ export class PbxLeg {
       this.refused.held += 1;
       return;
     }
-    this.#options.onRtp(view);
+    try {
+      this.sink.take(view);
+    } catch (error) {
+      this.#options.onBug(error);
+    }
   }
 
   /** Only a packet of an agreed format makes somebody the PBX. */
   #isAdmitted(payloadType: number, from: RemoteInfo, at: number): boolean {
     const session = this.#session;
     if (payloadType === session?.audio.payloadType || payloadType === session?.digits?.payloadType) {
-      return this.#latch.admit(from.address, from.port, at);
+      const admitted = this.#latch.admit(from.address, from.port, at);
+      if (admitted) this.#aim();
+      return admitted;
     }
     this.#latch.strangers += 1;
     return false;
@@ -126,21 +140,20 @@ export class PbxLeg {
 
   #receiveRtcp(packet: Buffer, from: RemoteInfo): void {
     // A report is believed when it comes from the host that the audio comes from, or should come from.
-    if (this.#latch.target?.address === from.address) this.rtcp.take(packet, this.#options.now());
+    if (this.#latch.target?.address === from.address) this.rtcp.take(packet, this.#now());
     else this.#latch.strangers += 1;
   }
 
-  #sendRtp(packet: Buffer): boolean {
-    const target = this.#latch.target;
-    return target !== undefined && this.#options.sockets.sendRtp(packet, target.address, target.port);
-  }
-
-  #sendRtcp(packet: Buffer): boolean {
+  /** Our packets go where the PBX's come from. */
+  #aim(): void {
     const session = this.#session;
     const target = this.#latch.target;
-    if (session === undefined || target === undefined) return false;
+    if (session === undefined || target === undefined) {
+      this.#sockets.aim("", 0, 0);
+      return;
+    }
     // Behind NAT the announced RTCP port means nothing: the next one is the best guess (RFC 3550 §11).
-    const port = target.port === session.port ? session.rtcpPort : target.port + 1;
-    return port > 0 && port < 65_536 && this.#options.sockets.sendRtcp(packet, target.address, port);
+    const rtcpPort = target.port === session.port ? session.rtcpPort : target.port + 1;
+    this.#sockets.aim(target.address, target.port, rtcpPort < 65_536 ? rtcpPort : 0);
   }
 }

@@ -2,6 +2,7 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { isIPv6 } from "node:net";
 import { PonteError } from "#core/error.ts";
+import type { PacketOut } from "#media/stage/rtp-out.ts";
 
 /** An even port whose successor is free is found within a few attempts, or the system has no ports left. */
 const MAX_FREE_PORT_ATTEMPTS = 20;
@@ -10,12 +11,16 @@ const MAX_FREE_PORT_ATTEMPTS = 20;
 export type Receive = (packet: Buffer, from: RemoteInfo) => void;
 
 /** The RTP port of one call towards the PBX and, next to it, its RTCP port (RFC 3550 §11). */
-export class SipSockets {
+export class SipSockets implements PacketOut {
   readonly port: number;
   socketErrors = 0;
   readonly #rtp: Socket;
   readonly #rtcp: Socket;
   #closed = false;
+  /** Where packets go; port 0 means nowhere. */
+  #address = "";
+  #rtpPort = 0;
+  #rtcpPort = 0;
 
   /** Use `openSipSockets`. */
   constructor(rtp: Socket, rtcp: Socket) {
@@ -35,16 +40,23 @@ export class SipSockets {
     this.#rtcp.on("message", onRtcp);
   }
 
-  /** `address` must be a literal and `port` not 0. The packet must not be changed before it is on its way. */
-  sendRtp(packet: Buffer, address: string, port: number): boolean {
-    if (this.#closed) return false;
-    this.#rtp.send(packet, port, address);
+  /** From now on packets go there. The address must be a literal; port 0 means nowhere. */
+  aim(address: string, rtpPort: number, rtcpPort: number): void {
+    this.#address = address;
+    this.#rtpPort = rtpPort;
+    this.#rtcpPort = rtcpPort;
+  }
+
+  /** The packet must not be changed before it is on its way, which is at once unless the socket's buffer is full. */
+  sendRtp(packet: Buffer): boolean {
+    if (this.#closed || this.#rtpPort === 0) return false;
+    this.#rtp.send(packet, this.#rtpPort, this.#address);
     return true;
   }
 
-  sendRtcp(packet: Buffer, address: string, port: number): boolean {
-    if (this.#closed) return false;
-    this.#rtcp.send(packet, port, address);
+  sendRtcp(packet: Buffer): boolean {
+    if (this.#closed || this.#rtcpPort === 0) return false;
+    this.#rtcp.send(packet, this.#rtcpPort, this.#address);
     return true;
   }
 

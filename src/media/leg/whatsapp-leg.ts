@@ -1,9 +1,10 @@
-import { RtpView } from "#core/rtp/packet.ts";
 import { Reception } from "#core/rtp/reception.ts";
 import type { WhatsAppOffer } from "#core/sdp/session.ts";
 import type { DtlsSetup } from "#core/sdp/transport.ts";
 import type { MediaFailure } from "#engine/ports.ts";
+import { Waiting } from "#media/stage/intake.ts";
 import { RtpOut } from "#media/stage/rtp-out.ts";
+import { currentPacket } from "#media/stage/scratch.ts";
 import type { Sink } from "#media/stage/sink.ts";
 import type { DtlsRole, FailureReason, SecureSession, SecureSessionEvents } from "#media/transport/contract.ts";
 import { RtcpSession } from "./rtcp-session.ts";
@@ -17,7 +18,8 @@ export interface WhatsAppLegOptions {
   readonly cname: string;
   readonly random: () => number;
   readonly now: () => number;
-  readonly onRtp: Sink;
+  /** A bug in what comes after `sink`. */
+  readonly onBug: (error: unknown) => void;
   readonly onIceConnected: () => void;
   readonly onConnected: () => void;
   readonly onFailed: (failure: MediaFailure, detail: string) => void;
@@ -40,13 +42,16 @@ export class WhatsAppLeg {
   readonly out: RtpOut;
   readonly rtcp: RtcpSession;
   malformed = 0;
+  /** Where packets of WhatsApp go. */
+  sink: Sink = new Waiting(this.reception);
   readonly #options: WhatsAppLegOptions;
-  readonly #view = new RtpView();
+  readonly #now: () => number;
   #connected = false;
   #started = false;
 
   constructor(options: WhatsAppLegOptions) {
     this.#options = options;
+    this.#now = options.now;
     const { ssrc, sequence, timestamp, cname, random } = options;
     this.session = options.open({
       onIceConnected: () => options.onIceConnected(),
@@ -55,7 +60,7 @@ export class WhatsAppLeg {
       onRtcp: (packet) => this.rtcp.take(packet, options.now()),
       onFailed: (reason, detail) => options.onFailed(failureOf[reason], `${reason}: ${detail}`),
     });
-    this.out = new RtpOut({ ssrc, sequence, timestamp, transmit: (packet) => this.session.sendRtp(packet) });
+    this.out = new RtpOut({ ssrc, sequence, timestamp, to: this.session });
     this.rtcp = new RtcpSession({
       out: this.out,
       reception: this.reception,
@@ -88,8 +93,15 @@ export class WhatsAppLeg {
   }
 
   #receive(packet: Buffer): void {
-    if (this.#view.read(packet, this.#options.now())) this.#options.onRtp(this.#view);
-    else this.malformed += 1;
+    if (!currentPacket.read(packet, this.#now())) {
+      this.malformed += 1;
+      return;
+    }
+    try {
+      this.sink.take(currentPacket);
+    } catch (error) {
+      this.#options.onBug(error);
+    }
   }
 }
 

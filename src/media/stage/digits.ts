@@ -1,18 +1,7 @@
-import type { DigitReceiver } from "#core/rtp/digit-receiver.ts";
 import type { DigitOutput } from "#core/rtp/digit-sender.ts";
-import type { RtpView } from "#core/rtp/packet.ts";
-import { EVENT_BYTES, readEvent, writeEvent } from "#core/rtp/telephone-event.ts";
+import { EVENT_BYTES, writeEvent } from "#core/rtp/telephone-event.ts";
 import type { RtpOut } from "./rtp-out.ts";
 import { takeSlot } from "./scratch.ts";
-import type { Sink } from "./sink.ts";
-
-/** Reads telephone-events into a receiver. */
-export function receiveDigits(receiver: DigitReceiver): Sink {
-  return (packet) => {
-    const event = readEvent(packet.bytes, packet.start, packet.end);
-    if (event !== undefined) receiver.take(event, packet.timestamp, packet.marker, packet.at);
-  };
-}
 
 /**
  * Puts the packets of digits into a stream: same SSRC and sequence, the timestamp of the digit's start at the clock of the
@@ -45,24 +34,4 @@ export class DigitsToRtp implements DigitOutput {
     this.#out.endEvent(this, this.#timestamp, (durationMs * this.#out.clockRate) / 1_000);
     this.#out.reserve(undefined);
   }
-}
-
-/** Where the packets of one direction go, by payload type (RFC 3551 §3). */
-export interface Sorting {
-  readonly audio: number;
-  readonly takeAudio: Sink;
-  /** Undefined when no digits were agreed. */
-  readonly digits: number | undefined;
-  readonly takeDigits: Sink;
-  /** Comfort noise, and whatever else was not agreed. */
-  readonly takeOther: Sink;
-}
-
-export function sortByPayloadType(sorting: Sorting): Sink {
-  const { audio, takeAudio, digits, takeDigits, takeOther } = sorting;
-  return (packet: RtpView) => {
-    if (packet.payloadType === audio) takeAudio(packet);
-    else if (packet.payloadType === digits) takeDigits(packet);
-    else takeOther(packet);
-  };
 }

@@ -21,6 +21,7 @@ export class Passthrough implements AudioSink {
   readonly #payloadType: number;
   #ssrc = -1;
   #highest = 0;
+  /** Of the highest, as a signed number, which V8 keeps without a box of its own. */
   #timestamp = 0;
   /** Bit n: the packet n before the highest was passed on. */
   #seen = 0;
@@ -45,7 +46,7 @@ export class Passthrough implements AudioSink {
     } else if (step > 0) {
       this.#seen = step >= LATE_WINDOW ? 1 : (this.#seen << step) | 1;
       this.#highest = packet.sequence;
-      this.#timestamp = packet.timestamp;
+      this.#timestamp = packet.timestamp | 0;
       out.relay(this, packet, this.#payloadType, step, timestampStep, units);
     } else if (step > -LATE_WINDOW && (this.#seen & (1 << -step)) === 0) {
       this.#seen |= 1 << -step;
@@ -63,7 +64,7 @@ export class Passthrough implements AudioSink {
     this.#out.interrupt(this);
     this.#ssrc = packet.ssrc;
     this.#highest = packet.sequence;
-    this.#timestamp = packet.timestamp;
+    this.#timestamp = packet.timestamp | 0;
     // What is older than the first packet of a turn has no place in the outgoing stream.
     this.#seen = -1;
     this.#out.relay(this, packet, this.#payloadType, 1, units, units);

@@ -2,13 +2,18 @@ import { RTP_HEADER_BYTES, type RtpView, writeRtpHeader } from "#core/rtp/packet
 import { type Slot, takeSlot } from "./scratch.ts";
 import { FRAME_MS } from "./sink.ts";
 
+/** Where packets leave. */
+export interface PacketOut {
+  /** False when the packet was not sent. It may be changed as soon as this returns, or a few packets later. */
+  sendRtp(packet: Buffer): boolean;
+}
+
 export interface RtpOutOptions {
   readonly ssrc: number;
   /** Random (RFC 3550 §5.1). */
   readonly sequence: number;
   readonly timestamp: number;
-  /** False when the packet was not sent. */
-  readonly transmit: (packet: Buffer) => boolean;
+  readonly to: PacketOut;
 }
 
 /**
@@ -30,7 +35,7 @@ export class RtpOut {
   /** Packets that were not sent because the stream was closed or a digit was being sent. */
   held = 0;
 
-  readonly #transmit: (packet: Buffer) => boolean;
+  readonly #to: PacketOut;
   #open = false;
   /** Only this source may send: that of a digit. */
   #reserved: object | undefined;
@@ -49,7 +54,7 @@ export class RtpOut {
     this.#sequence = options.sequence;
     this.#next = options.timestamp;
     this.#lastTimestamp = options.timestamp;
-    this.#transmit = options.transmit;
+    this.#to = options.to;
   }
 
   get clockRate(): number {
@@ -181,7 +186,7 @@ export class RtpOut {
   }
 
   #send(packet: Buffer, octets: number, at: number): void {
-    if (!this.#transmit(packet)) return;
+    if (!this.#to.sendRtp(packet)) return;
     if (this.packets === 0) this.firstAt = at;
     this.packets += 1;
     this.bytes += packet.length;

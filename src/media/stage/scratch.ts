@@ -1,4 +1,4 @@
-import { RTP_HEADER_BYTES } from "#core/rtp/packet.ts";
+import { RTP_HEADER_BYTES, RtpView } from "#core/rtp/packet.ts";
 
 /** Larger than any frame that we make: 120 ms of G.711 have 960 bytes, a 20 ms Opus packet at most 1275 (RFC 6716 §3.4). */
 const SLOT_BYTES = RTP_HEADER_BYTES + 1_400;
@@ -8,6 +8,9 @@ const SLOT_BYTES = RTP_HEADER_BYTES + 1_400;
  * after this many others, about 25 ms at 10 000 packets a second.
  */
 const SLOTS = 256;
+
+/** The packet that is being handled. A worker handles one at a time, from its arrival until it is sent on. */
+export const currentPacket = new RtpView();
 
 export interface Slot {
   readonly packet: Buffer;

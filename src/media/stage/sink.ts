@@ -4,19 +4,16 @@ import type { RtpView } from "#core/rtp/packet.ts";
  * The audio path is a chain of small stages, joined when both sides are known. Everything in it is synchronous and
  * belongs to one packet: no await, no log line, no event; counters are read from outside now and then.
  *
- *     WhatsApp ─▶ measure ─▶ sort ─┬─▶ pass through ───────────────────────────────┬─▶ RtpOut ─▶ PBX
- *                                  ├─▶ decode Opus ─▶ reframe ─▶ encode G.711 ─────┤
- *                                  └─▶ receive digits ─▶ send digits ──────────────┘
+ *     WhatsApp ─▶ Intake ─┬─▶ Passthrough ────────────────────────────┬─▶ RtpOut ─▶ PBX
+ *                         ├─▶ OpusToPcm ─▶ Reframe ─▶ PcmToG711 ──────┤
+ *                         └─▶ DigitReceiver ─▶ DigitSender ───────────┘
  */
-export type Sink = (packet: RtpView) => void;
-export type Stage = (next: Sink) => Sink;
-
-/** For packets that have nowhere to go, as before both sides are known. */
-export const discard: Sink = () => undefined;
+export interface Sink {
+  take(packet: RtpView): void;
+}
 
 /** Takes the audio packets of one direction. */
-export interface AudioSink {
-  take(packet: RtpView): void;
+export interface AudioSink extends Sink {
   /** A sequence number that carried something else than audio (a digit): it is not a loss. */
   skip(sequence: number): void;
 }

@@ -4,6 +4,7 @@ import { expect, type TestContext, test } from "vitest";
 import { parseRtcp } from "#core/rtp/rtcp.ts";
 import type { MediaPlaneOptions } from "#media/plane/media-plane.ts";
 import { PublicPort } from "#media/transport/public-port.ts";
+import { Middleman } from "#test/protocol/media/transport-support.ts";
 import { LOOPBACK, OPUS, PCMU, Relay, Stage, Story, until } from "./support.ts";
 
 /** A plane of its own for one test, stopped when the test is over. */
@@ -97,19 +98,36 @@ test.concurrent("RTCP: reports both ways, with a round trip of their own, and a 
   await until(() => parseRtcp(relay.rtcp.at(-1) ?? Buffer.alloc(0))?.at(-1)?.type === "goodbye", "BYE to WhatsApp");
 });
 
-test.concurrent("a call from which nothing authentic comes any more is dead", async (context) => {
+test.concurrent("a call from which nothing authentic comes any more is dead; a goodbye is not a death", async (context) => {
   const stage = await begin(context, { deadAfterMs: 600 });
-  const { relay, call, story } = await stage.call((it) => it.describe(PCMU));
+  const relay = stage.relay();
+  const middleman = new Middleman(relay.port.port);
+  context.onTestFinished(() => middleman.stop());
+  const [candidate] = relay.offer().transport.candidates;
+  if (candidate === undefined) throw new Error("the relay has no address");
+  const offer = relay.offer();
+  const candidates = [{ ...candidate, port: await middleman.start() }];
+  const story = new Story();
+  const call = await stage.plane.open("cut", { ...offer, transport: { ...offer.transport, candidates } }, story);
+  relay.session.connect({ ...call.local, setup: "active" }, "server");
+  call.connect();
+  await until(() => story.connected && relay.connected, "ICE and DTLS");
   const user = await stage.mouth(OPUS, 440);
   call.startSending();
   await until(() => relay.ear.packets.length > 0, "our packets");
   relay.session.sendRtp(user.packet());
   await until(() => story.steps().includes("first_rtp_in"), "its packet");
-  // Gone without a goodbye, as a relay that lost its power: its address answers no more.
-  await relay.port.stop();
+  // The cable is cut.
+  middleman.tamper = () => undefined;
   await until(() => story.failures.length > 0, "the failure");
-  expect(story.failures[0]?.failure).toBe("media_dead");
+  expect(story.failures.map(({ failure }) => failure)).toEqual(["media_dead"]);
+  expect(story.failures[0]?.detail).toContain("nothing authentic");
   await call.close();
+
+  const other = await stage.call((it) => it.describe(PCMU));
+  other.relay.session.close();
+  await until(() => other.story.failures.length > 0, "the goodbye");
+  expect(other.story.failures[0]?.failure).toBe("media_closed");
 });
 
 test.concurrent("a far end that never answers fails ICE, one without the promised certificate DTLS", async (context) => {

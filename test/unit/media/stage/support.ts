@@ -18,7 +18,7 @@ export function outgoing(clockRate = 48_000): { readonly out: RtpOut; readonly s
     ssrc: 0xabc,
     sequence: 1_000,
     timestamp: 5_000,
-    transmit: (packet) => sent.push(read(packet)) > 0,
+    to: { sendRtp: (packet) => sent.push(read(packet)) > 0 },
   });
   out.setClockRate(clockRate);
   out.setOpen(true);
