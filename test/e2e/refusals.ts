@@ -9,7 +9,10 @@ const RING_MS = 1_200;
 export function refusals(pbxOf: () => Promise<TestPbx | undefined>): void {
   let world: TestWorld | undefined;
 
-  afterEach(() => world?.stop());
+  afterEach(async () => {
+    await world?.stop();
+    world?.expectRulesKept();
+  });
 
   async function open(options: TestWorldOptions): Promise<TestWorld> {
     const pbx = await pbxOf();
@@ -37,9 +40,15 @@ export function refusals(pbxOf: () => Promise<TestPbx | undefined>): void {
     expect((await refused(at, "unknown")).row).toMatchObject({ cause: "channel_unknown" });
   });
 
-  test("while calling is switched off, nobody is called", async () => {
-    const at = await open({ numbers: { "600": { target: "600" } }, settings: { calling: { enabled: false } } });
-    expect((await refused(at, "600")).row).toMatchObject({ cause: "calling_disabled" });
+  test("while calling is switched off, a call is noted and left alone", async () => {
+    const meta = { ringMs: { min: RING_MS, max: RING_MS } };
+    const at = await open({ numbers: { "600": { target: "600" } }, settings: { calling: { enabled: false } }, meta });
+    const call = await at.call("600");
+    expect(await call.ended).toMatchObject({ reason: "not_answered" });
+    const story = await at.story(call.wacid);
+    expect(story.graph).toEqual([]);
+    expect(story.sip).toEqual([]);
+    expect(story.row).toMatchObject({ state: "ended", result: "rejected", cause: "calling_disabled" });
   });
 
   describe("a PBX that rings too long", () => {

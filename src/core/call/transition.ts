@@ -86,7 +86,11 @@ function offered(call: Live<"offered">, event: Event, now: Instant): Step | unde
   const age = now - call.offer.offeredAt;
   // Meta asks not to call the Graph API for stale webhooks.
   if (age > call.limits.staleAfterMs) return end(call, ends.stale, now, { meta: true });
-  if (event.route.handler === "reject") return end(call, rejected(event.route.reason), now);
+  if (event.route.handler === "reject") {
+    const { reason } = event.route;
+    // Switched off means hands off: somebody else may be answering this number.
+    return end(call, rejected(reason), now, { meta: reason === "calling_disabled" });
+  }
   const afterMs = Math.max(0, call.limits.answerBudgetMs - Math.max(0, age));
   return [
     { ...call, state: "preparing", route: event.route },

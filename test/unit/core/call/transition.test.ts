@@ -267,6 +267,16 @@ describe("every way a call can end", () => {
     expect(short(actions)).toEqual(["stop_timers"]);
   });
 
+  test("while calling is switched off a call is left alone", () => {
+    const [call, actions] = transition(
+      aCall(),
+      { type: "routed", route: { handler: "reject", reason: "calling_disabled" } },
+      NOW,
+    );
+    expect(call).toMatchObject({ state: "ended", disposition: { result: "rejected", cause: "calling_disabled" } });
+    expect(short(actions)).toEqual(["stop_timers"]);
+  });
+
   test("the PBX's Q.850 cause wins over that of its status", () => {
     const [call] = transition(inState("dialing"), pbx(503, 34), NOW);
     expect(call).toMatchObject({ disposition: { sipStatus: 503, q850: 34 } });
