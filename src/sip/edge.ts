@@ -8,7 +8,7 @@ import { TrunkMonitor, type TrunkState } from "./trunk-monitor.ts";
 
 export interface SipLimits extends ConnectionLimits, LegLimits {}
 
-const usualLegLimits: LegLimits = { probeAfterMs: 1_500, noResponseMs: 4_500, goodbyeMs: 5_000 };
+const usualLegLimits: LegLimits = { probeAfterMs: 1_500, noResponseMs: 4_000, goodbyeMs: 5_000 };
 
 /** Calls that were up when the engine went away and shall be ended there when it is back; older ones are forgotten. */
 const MAX_ORPHANS = 1_000;
