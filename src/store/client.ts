@@ -30,6 +30,10 @@ export interface ClientOptions {
   /** True: connections are never recycled, because something (a lock) belongs to the session. */
   readonly forever?: boolean;
   readonly onClose?: () => void;
+  /** Longest wait for a row; shorter for those who would rather come again. */
+  readonly lockTimeoutMs?: number;
+  /** Told what arrives on channels that a statement of this pool has listened to. */
+  readonly onNotify?: (channel: string, payload: string) => void;
 }
 
 /** `?host=` and the like of a libpq URL, which postgres.js would send to the server as settings. */
@@ -110,11 +114,13 @@ function openPool(options: ClientOptions, onClose: () => void): Sql {
     prepare: options.prepare ?? true,
     onnotice: () => undefined,
     onclose: onClose,
+    // Not in the types of postgres.js, which offers its own way of listening: that one keeps a pool which is never given up.
+    ...(options.onNotify === undefined ? {} : { onnotify: options.onNotify }),
     ...(options.forever === true ? { max_lifetime: null } : {}),
     connection: {
       application_name: "ponte",
       statement_timeout: STATEMENT_TIMEOUT_MS,
-      lock_timeout: LOCK_TIMEOUT_MS,
+      lock_timeout: options.lockTimeoutMs ?? LOCK_TIMEOUT_MS,
       idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
     },
   });
