@@ -8,8 +8,15 @@ const codecs = [
   { trunk: "opus", codec: "opus", hz: 880, transcoding: false },
 ] as const;
 
-/** libwebrtc talks to echo and test tone: what is heard, and what the record says about it. */
-export function echoes(pbxOf: () => Promise<TestPbx | undefined>, toneMs: number): void {
+/**
+ * libwebrtc talks to echo and test tone: what is heard, and what the record says about it. `rulesOfPbx`: rules of Meta's that
+ * the PBX's own packets break when they are passed through.
+ */
+export function echoes(
+  pbxOf: () => Promise<TestPbx | undefined>,
+  toneMs: number,
+  rulesOfPbx: readonly string[] = [],
+): void {
   let world: TestWorld;
 
   beforeAll(async () => {
@@ -19,7 +26,10 @@ export function echoes(pbxOf: () => Promise<TestPbx | undefined>, toneMs: number
     world = await TestWorld.start({ numbers, ...(pbx === undefined ? {} : { pbx }) });
   });
 
-  afterAll(() => world?.stop());
+  afterAll(async () => {
+    await world?.stop();
+    world?.expectRulesKept(rulesOfPbx);
+  });
 
   describe("a tone comes back from the echo", () => {
     test.each(codecs)("over $codec", async ({ trunk, codec, hz, transcoding }) => {

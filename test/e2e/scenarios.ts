@@ -83,7 +83,10 @@ export function scenarios(pbxOf: () => Promise<TestPbx | undefined>, digitsRead?
     world = await TestWorld.start({ numbers, ...(pbx === undefined ? {} : { pbx }) });
   });
 
-  afterAll(() => world?.stop());
+  afterAll(async () => {
+    await world?.stop();
+    world?.expectRulesKept();
+  });
 
   async function answered(name: string): Promise<UserCall> {
     const call = await world.call(name);

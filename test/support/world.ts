@@ -237,6 +237,12 @@ export class TestWorld {
     });
   }
 
+  /** Asserts that ponte has broken none of Meta's rules, apart from those that a test is known to break. */
+  expectRulesKept(except: readonly string[] = []): void {
+    const broken = this.meta.log.violations().filter(({ rule }) => !except.includes(rule));
+    expect(broken.map(({ rule, text }) => `${rule}: ${text}`)).toEqual([]);
+  }
+
   /** Stops everything and looks at what is left. May be called twice. */
   async stop(): Promise<void> {
     if (this.#parts.stopped === true) return;
