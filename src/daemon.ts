@@ -97,6 +97,7 @@ export class Daemon {
       () => webhookReceiver(config, log, store, switchboard),
       stopped,
     );
+    this.#receiver = receiver;
     await this.#chore("recover", RECOVER_EVERY_MS, () => receiver.recover());
     await this.#chore("prune", PRUNE_EVERY_MS, () => store.inbox.prune(new Date(Date.now() - KEEP_WEBHOOKS_MS)));
     const http = this.#httpServer({ store, media, sip: edge, switchboard, receiver });

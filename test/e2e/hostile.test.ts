@@ -10,6 +10,7 @@ import type { DaemonObservations } from "#src/daemon.ts";
 import { connect } from "#store/client.ts";
 import { readTransport } from "#test/protocol/media/transport-support.ts";
 import { AttackedRelay } from "#test/support/attacked-relay.ts";
+import { ForgingRelay } from "#test/support/forging-relay.ts";
 import { eventually, TestWorld } from "#test/support/world.ts";
 import { mutate, seededRandom } from "#test/unit/media/transport/support.ts";
 
@@ -336,9 +337,16 @@ describe("a call that talks is not disturbed by", () => {
 });
 
 describe("a forged handshake ends the call before a word is heard", () => {
+  const impostor = new ForgingRelay();
+
+  beforeAll(() => impostor.start());
+
+  afterAll(() => impostor.stop());
+
   afterEach(() => {
     relay.middleman.tamper = (packet) => packet;
     relay.tamperOffer = (sdp) => sdp;
+    relay.impostor = undefined;
   });
 
   const forgeries = [
@@ -355,6 +363,13 @@ describe("a forged handshake ends the call before a word is heard", () => {
       forge: () => {
         relay.tamperOffer = (sdp) =>
           sdp.replace(/^(a=fingerprint:sha-256 )../m, (_, start: string) => `${start}${otherByte(sdp)}`);
+      },
+    },
+    {
+      name: "Finished",
+      counter: "dtlsForgedFinished",
+      forge: () => {
+        relay.impostor = impostor;
       },
     },
   ] as const;

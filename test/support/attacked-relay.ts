@@ -16,6 +16,8 @@ export class AttackedRelay implements RelayPort {
   #via = 0;
   /** Changes the offer on its way to the business. */
   tamperOffer: (sdp: string) => string = (sdp) => sdp;
+  /** Takes the next calls in place of the true relay. */
+  impostor: RelayPort | undefined;
 
   get middleman(): Middleman {
     if (this.#middleman === undefined) throw new Error("the relay is not started");
@@ -35,6 +37,7 @@ export class AttackedRelay implements RelayPort {
   }
 
   open(modes: Modes, events: RelayEvents): RelayCall {
+    if (this.impostor !== undefined) return this.impostor.open(modes, events);
     const call = this.#relay.open(modes, events);
     const port = portIn(call.offer);
     const offer = this.tamperOffer(this.direct ? call.offer : call.offer.replaceAll(` ${port} `, ` ${this.#via} `));
