@@ -87,6 +87,27 @@ test("a pause of the sender keeps its length (mute: sequence kept, timestamp jum
   expect(sent[1]).toMatchObject({ sequence: 1_002, timestamp: 53_000, marker: true });
 });
 
+/** Timestamps of a sender with packets of 20 ms, and ours, in frames since the first. */
+const dated = [
+  // Asterisk's 1004 Hz on a busy machine.
+  { name: "by the clock", given: [0, 2_640, 2_928, 4_944, 5_280, 6_240], frames: [0, 1, 2, 3, 4, 5] },
+  { name: "by the clock, with a pause", given: [0, 1_008, 20_208, 21_168], frames: [0, 1, 21, 22] },
+  {
+    name: "a little late for long",
+    given: [0, 1_700, 3_400, 5_100, 6_800, 8_500, 10_200, 11_160],
+    frames: [0, 1, 2, 3, 4, 5, 6, 7],
+  },
+  { name: "later and later", given: [0, 2_000, 4_000, 6_000, 8_000, 10_000, 12_000], frames: [0, 1, 2, 3, 4, 10, 11] },
+  { name: "in a clock of 8 kHz", given: [0, 160, 320, 480, 640, 800, 960, 1_120], frames: [0, 1, 2, 3, 4, 5, 6, 7] },
+];
+
+test.each(dated)("a sender that dates its packets $name is set right", ({ given, frames }) => {
+  const { out, sent } = outgoing();
+  const stage = new Passthrough(out, 111);
+  for (const [n, timestamp] of given.entries()) stage.take(incoming({ sequence: n, timestamp, at: n * 20 }));
+  expect(sent.map(({ timestamp }) => (timestamp - 5_000) / 960)).toEqual(frames);
+});
+
 test("numbers that carried digits are no loss", () => {
   const { out, sent } = outgoing();
   const stage = new Passthrough(out, 111);
