@@ -19,9 +19,7 @@ describe.skipIf(absent("asterisk"))("Asterisk", () => {
   afterAll(() => asterisk?.stop());
 
   const pbx = async () => asterisk;
-  // Asterisk dates the Opus of its own tones by the clock when it is more than 640 units (13 ms) late, so that the timestamps
-  // that are passed through do not go on by whole frames.
-  describe("and libwebrtc", () => echoes(pbx, 10_000, ["M11"]));
+  describe("and libwebrtc", () => echoes(pbx, 10_000));
   describe("and its numbers", () => scenarios(pbx, () => asterisk.digitsRead()));
   describe("and calls that come to nothing", () => refusals(pbx));
 });

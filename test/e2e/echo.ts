@@ -8,15 +8,8 @@ const codecs = [
   { trunk: "opus", codec: "opus", hz: 880, transcoding: false },
 ] as const;
 
-/**
- * libwebrtc talks to echo and test tone: what is heard, and what the record says about it. `rulesOfPbx`: rules of Meta's that
- * the PBX's own packets break when they are passed through.
- */
-export function echoes(
-  pbxOf: () => Promise<TestPbx | undefined>,
-  toneMs: number,
-  rulesOfPbx: readonly string[] = [],
-): void {
+/** libwebrtc talks to echo and test tone: what is heard, and what the record says about it. */
+export function echoes(pbxOf: () => Promise<TestPbx | undefined>, toneMs: number): void {
   let world: TestWorld;
 
   beforeAll(async () => {
@@ -28,7 +21,7 @@ export function echoes(
 
   afterAll(async () => {
     await world?.stop();
-    world?.expectRulesKept(rulesOfPbx);
+    world?.expectRulesKept();
   });
 
   describe("a tone comes back from the echo", () => {

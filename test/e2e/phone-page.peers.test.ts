@@ -35,8 +35,7 @@ describe.skipIf(missing.length > 0)("the phone page in Chromium, and Asterisk", 
   afterAll(async () => {
     await phone?.close();
     await world?.stop();
-    // As for M11 and Asterisk's own tones, see there.
-    world?.expectRulesKept(["M11"]);
+    world?.expectRulesKept();
     await asterisk?.stop();
   });
 
