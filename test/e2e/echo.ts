@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { expectEcho, expectTone } from "#test/support/audio.ts";
 import { type TestPbx, TestWorld } from "#test/support/world.ts";
-import { expectEcho, expectTone } from "./audio.ts";
 
 const codecs = [
   { trunk: "pcmu", codec: "PCMU", hz: 440, transcoding: true },

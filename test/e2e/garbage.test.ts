@@ -10,6 +10,7 @@ import type { UserCall } from "#sandbox/phone/user-call.ts";
 import { buildRtp } from "#sandbox/relay/rtp.ts";
 import { readTransport } from "#test/protocol/media/transport-support.ts";
 import { AttackedRelay } from "#test/support/attacked-relay.ts";
+import { expectTone } from "#test/support/audio.ts";
 import { sdpFixture } from "#test/support/fixtures/sdp/read.ts";
 import {
   body,
@@ -22,7 +23,6 @@ import {
 } from "#test/support/fixtures/webhooks/webhooks.ts";
 import { eventually, TestWorld } from "#test/support/world.ts";
 import { mutate, seededRandom } from "#test/unit/media/transport/support.ts";
-import { expectTone } from "./audio.ts";
 
 /** 10 000 pieces, spread over everything that listens. */
 const COUNTS = {

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Asterisk } from "#test/support/asterisk.ts";
+import { expectTone } from "#test/support/audio.ts";
 import { PhonePage } from "#test/support/chromium.ts";
 import { absent } from "#test/support/peers.ts";
 import { eventually, type Story, TestWorld } from "#test/support/world.ts";
-import { expectTone } from "./audio.ts";
 
 const MICROPHONE_HZ = 440;
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { expectEcho } from "#test/support/audio.ts";
 import { type Story, type TestPbx, TestWorld, type TestWorldOptions } from "#test/support/world.ts";
-import { expectEcho } from "./audio.ts";
 import { dialogue, message, types } from "./scenarios.ts";
 
 const RING_MS = 1_200;

@@ -11,13 +11,13 @@ import type { UserCall } from "#sandbox/phone/user-call.ts";
 import { SipAgent } from "#sip-agent/agent.ts";
 import { Daemon } from "#src/daemon.ts";
 import { type EmbeddedServer, startEmbedded } from "#store/embedded/cluster.ts";
+import { expectTone } from "#test/support/audio.ts";
 import { freePort } from "#test/support/daemon-process.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
 import { collectLog } from "#test/support/log.ts";
 import { Outside } from "#test/support/outside.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
 import { eventually } from "#test/support/world.ts";
-import { expectTone } from "./audio.ts";
 
 let database: TestDatabase;
 let outside: Outside;

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { UserCall } from "#sandbox/phone/user-call.ts";
+import { expectEcho, expectTone } from "#test/support/audio.ts";
 import type { WireMessage } from "#test/support/sip-wire.ts";
 import { eventually, type Story, type TestPbx, TestWorld } from "#test/support/world.ts";
-import { expectEcho, expectTone } from "./audio.ts";
 
 /**
  * The dialogue as an outsider would retell it: `ponte INVITE`, `pbx 486`, `ponte ACK`. Retransmissions and 100 are left out,
