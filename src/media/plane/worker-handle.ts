@@ -64,7 +64,7 @@ export class WorkerHandle {
   /** Resolves when the worker takes calls. Rejects with PonteError `media_unavailable`. */
   async started(): Promise<void> {
     const ready = await this.#answer("ready", START_TIMEOUT_MS);
-    if (ready?.type === "ready") {
+    if (ready?.type === "ready" && this.#state === "starting") {
       this.publicPort = ready.publicPort;
       this.#state = "up";
       return;

@@ -1,7 +1,8 @@
 import type { DigitOutput } from "#core/rtp/digit-sender.ts";
+import { RTP_HEADER_BYTES } from "#core/rtp/packet.ts";
 import { EVENT_BYTES, writeEvent } from "#core/rtp/telephone-event.ts";
+import { newFrame } from "./frame.ts";
 import type { RtpOut } from "./rtp-out.ts";
-import { takeSlot } from "./scratch.ts";
 
 /**
  * Puts the packets of digits into a stream: same SSRC and sequence, the timestamp of the digit's start at the clock of the
@@ -25,9 +26,9 @@ export class DigitsToRtp implements DigitOutput {
   }
 
   packet(event: number, end: boolean, volume: number, duration: number, marker: boolean): void {
-    const slot = takeSlot();
-    writeEvent(slot.payload, 0, { event, end, volume, duration });
-    this.#out.sendEvent(slot, EVENT_BYTES, this.#payloadType, marker, this.#timestamp, this.#now());
+    const frame = newFrame(EVENT_BYTES);
+    writeEvent(frame, RTP_HEADER_BYTES, { event, end, volume, duration });
+    this.#out.sendEvent(frame, this.#payloadType, marker, this.#timestamp, this.#now());
   }
 
   done(durationMs: number): void {

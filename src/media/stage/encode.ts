@@ -1,7 +1,7 @@
 import { encodeG711, type G711 } from "#core/codec/g711.ts";
+import { newFrame, payloadOf } from "./frame.ts";
 import type { OpusEncoderHandle } from "./opus-codec.ts";
 import type { RtpOut } from "./rtp-out.ts";
-import { takeSlot } from "./scratch.ts";
 import { OPUS_FRAME_UNITS, type PcmSink } from "./sink.ts";
 
 /** RFC 6716 §3.4: the largest packet of one frame. */
@@ -26,7 +26,7 @@ export class PcmToOpus implements PcmSink {
       return;
     }
     const packet = this.#encoder.encode(samples, ENCODE_OPTIONS);
-    this.#out.sendCopy(this, packet, this.#payloadType, OPUS_FRAME_UNITS, at);
+    this.#out.sendPayload(this, packet, this.#payloadType, OPUS_FRAME_UNITS, at);
   }
 
   interrupt(): void {
@@ -47,9 +47,9 @@ export class PcmToG711 implements PcmSink {
   }
 
   take(samples: Int16Array, at: number): void {
-    const slot = takeSlot();
-    const length = encodeG711(this.#codec, samples, slot.payload);
-    this.#out.sendFrame(this, slot, length, this.#payloadType, length, at);
+    const frame = newFrame(samples.length);
+    encodeG711(this.#codec, samples, payloadOf(frame));
+    this.#out.sendFrame(this, frame, this.#payloadType, samples.length, at);
   }
 
   interrupt(): void {

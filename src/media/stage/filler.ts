@@ -68,6 +68,6 @@ export class Filler {
 
   #send(format: AudioFormat, units: number, at: number): void {
     this.frames += 1;
-    this.#out.sendCopy(this, silence[format.codec], format.payloadType, units, at);
+    this.#out.sendPayload(this, silence[format.codec], format.payloadType, units, at);
   }
 }

@@ -1,10 +1,10 @@
 import { RTP_HEADER_BYTES, type RtpView, writeRtpHeader } from "#core/rtp/packet.ts";
-import { type Slot, takeSlot } from "./scratch.ts";
+import { newFrame } from "./frame.ts";
 import { FRAME_MS } from "./sink.ts";
 
 /** Where packets leave. */
 export interface PacketOut {
-  /** False when the packet was not sent. It may be changed as soon as this returns, or a few packets later. */
+  /** False when the packet was not sent. It must not be changed afterwards. */
   sendRtp(packet: Buffer): boolean;
 }
 
@@ -112,8 +112,8 @@ export class RtpOut {
     return this.#next + Math.max(0, frames) * this.#frameUnits;
   }
 
-  /** Sends a frame that was made here: `length` bytes of `slot.payload`, `units` of the clock long. */
-  sendFrame(source: object, slot: Slot, length: number, payloadType: number, units: number, at: number): void {
+  /** Sends a frame that was made here, `units` of the clock long. */
+  sendFrame(source: object, frame: Buffer, payloadType: number, units: number, at: number): void {
     if (!this.takes(source)) {
       this.held += 1;
       return;
@@ -121,17 +121,17 @@ export class RtpOut {
     const first = this.#source !== source;
     const timestamp = first ? this.#take(source, at) : this.#next;
     this.#sequence += 1;
-    writeRtpHeader(slot.packet, 0, first, payloadType, this.#sequence, timestamp, this.ssrc);
+    writeRtpHeader(frame, 0, first, payloadType, this.#sequence, timestamp, this.ssrc);
     this.#next = timestamp + units;
     this.#lastTimestamp = timestamp;
-    this.#send(slot.packet.subarray(0, RTP_HEADER_BYTES + length), length, at);
+    this.#send(frame, frame.length - RTP_HEADER_BYTES, at);
   }
 
-  /** The same for a frame that lies elsewhere. */
-  sendCopy(source: object, payload: Uint8Array, payloadType: number, units: number, at: number): void {
-    const slot = takeSlot();
-    slot.payload.set(payload);
-    this.sendFrame(source, slot, payload.length, payloadType, units, at);
+  /** The same for a payload that has no frame yet. */
+  sendPayload(source: object, payload: Uint8Array, payloadType: number, units: number, at: number): void {
+    const frame = newFrame(payload.length);
+    frame.set(payload, RTP_HEADER_BYTES);
+    this.sendFrame(source, frame, payloadType, units, at);
   }
 
   /**
@@ -173,10 +173,10 @@ export class RtpOut {
     return this.#lastTimestamp;
   }
 
-  sendEvent(slot: Slot, length: number, payloadType: number, marker: boolean, timestamp: number, at: number): void {
+  sendEvent(frame: Buffer, payloadType: number, marker: boolean, timestamp: number, at: number): void {
     this.#sequence += 1;
-    writeRtpHeader(slot.packet, 0, marker, payloadType, this.#sequence, timestamp, this.ssrc);
-    this.#send(slot.packet.subarray(0, RTP_HEADER_BYTES + length), length, at);
+    writeRtpHeader(frame, 0, marker, payloadType, this.#sequence, timestamp, this.ssrc);
+    this.#send(frame, frame.length - RTP_HEADER_BYTES, at);
   }
 
   /** The digit took so many units of the clock of this stream. */

@@ -28,6 +28,7 @@ export class MediaWorker {
   readonly #calls = new Map<number, MediaCall>();
   #load: NodeJS.Timeout | undefined;
   #utilization = 0;
+  #stopped = false;
 
   constructor(settings: WorkerSettings, tell: Tell) {
     this.#settings = settings;
@@ -51,6 +52,7 @@ export class MediaWorker {
       this.#tell({ type: "not_ready", text: error instanceof Error ? error.message : String(error) });
       return;
     }
+    if (this.#stopped) return;
     let before: EventLoopUtilization = performance.eventLoopUtilization();
     this.#load = setInterval(() => {
       const now = performance.eventLoopUtilization();
@@ -99,6 +101,7 @@ export class MediaWorker {
     let sockets: SipSockets | undefined;
     try {
       sockets = await openSipSockets(this.#settings.sipBind, sipPort);
+      if (this.#stopped) throw new PonteError("media_unavailable", "the worker was stopped");
       const opened = this.#makeCall(call, sockets, offer);
       this.#calls.set(call, opened);
       this.#tell({ type: "opened", call, local: opened.local, ssrc: opened.ssrc, sipPort: sockets.port });
@@ -152,6 +155,7 @@ export class MediaWorker {
   }
 
   async #stop(): Promise<void> {
+    this.#stopped = true;
     clearInterval(this.#load);
     await Promise.all([...this.#calls.keys()].map((call) => this.#close(call)));
     await this.#port.stop();

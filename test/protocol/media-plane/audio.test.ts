@@ -65,6 +65,14 @@ test.concurrent.each(formats)("a tone is heard on the other side, both ways: the
   expect(statistics.a.mos).toBeGreaterThan(4);
   expect(statistics.b).toMatchObject({ codec: audio.codec, refused: {} });
   expect(story.failures).toEqual([]);
-  expect(story.steps()).toEqual(["ice", "dtls", "first_rtp_out", "first_rtp_in", "first_pbx_rtp_in", "two_way"]);
+  const steps = story.steps();
+  expect([...steps.slice(0, 3), ...steps.slice(3, 5).toSorted(), ...steps.slice(5)]).toEqual([
+    "ice",
+    "dtls",
+    "first_rtp_out",
+    "first_pbx_rtp_in",
+    "first_rtp_in",
+    "two_way",
+  ]);
   await call.close();
 });

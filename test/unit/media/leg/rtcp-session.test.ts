@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { Reception } from "#core/rtp/reception.ts";
 import { MAX_RTCP_BYTES, ntpMiddleOf, parseRtcp, type RtcpPacket, type RtcpReport, writeRtcp } from "#core/rtp/rtcp.ts";
 import { RtcpSession } from "#media/leg/rtcp-session.ts";
-import { takeSlot } from "#media/stage/scratch.ts";
+import { newFrame } from "#media/stage/frame.ts";
 import { outgoing } from "#test/unit/media/stage/support.ts";
 
 const START = 1_795_200_000_000;
@@ -18,7 +18,7 @@ function setUp(random = 0.5) {
     random: () => random,
     transmit: (packet) => sent.push(parseRtcp(Buffer.from(packet)) ?? []) > 0,
   });
-  const speak = (at: number) => out.sendFrame({}, takeSlot(), 60, 111, 960, at);
+  const speak = (at: number) => out.sendFrame({}, newFrame(60), 111, 960, at);
   return { out, reception, rtcp, sent, speak };
 }
 

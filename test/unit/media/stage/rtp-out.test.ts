@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Filler } from "#media/stage/filler.ts";
+import { newFrame } from "#media/stage/frame.ts";
 import { Passthrough } from "#media/stage/passthrough.ts";
-import { takeSlot } from "#media/stage/scratch.ts";
 import { incoming, outgoing } from "./support.ts";
 
 const OPUS = { codec: "opus", payloadType: 111, clockRate: 48_000 } as const;
@@ -94,7 +94,7 @@ test("while a digit is sent everybody else is held back, and goes on after its e
   const timestamp = out.beginEvent(digit, 20);
   expect(timestamp).toBe(5_960);
   for (let n = 0; n < 6; n += 1) {
-    out.sendEvent(takeSlot(), 4, 126, n === 0, timestamp, 20 + n * 20);
+    out.sendEvent(newFrame(4), 126, n === 0, timestamp, 20 + n * 20);
     speaker.take(incoming({ sequence: 2 + n, timestamp: 960 * (n + 1), at: 20 + n * 20 }));
     filler.tick(25 + n * 20);
   }
