@@ -114,10 +114,11 @@ test("10 000 mutated messages: no error, bounded state, and a call afterwards", 
   expect(errors).toEqual([]);
   expect(bench.agent.counters().messages_malformed).toBeGreaterThan(1_000);
 
-  bench.clock.advance(700_000);
-  await new Promise((later) => setTimeout(later, 50));
-  bench.clock.advance(700_000);
-  await bench.settle(() => bench.agent.counters().transactions === 0);
+  // What the application still answers gets its own time to be forgotten.
+  await bench.settle(() => {
+    bench.clock.advance(700_000);
+    return bench.agent.counters().transactions === 0;
+  });
   expect(bench.agent.counters()).toMatchObject({ dialogs: 0, pending: 0 });
   const fresh = await bench.udpPeer();
   fresh.request("OPTIONS", `sip:127.0.0.1:${bench.udp}`);

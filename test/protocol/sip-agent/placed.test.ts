@@ -397,8 +397,7 @@ describe("BYE", () => {
     const modified = dialog.request({ method: "INVITE", body: SDP, headers: { "Content-Type": "application/sdp" } });
     const again = await peer.next("INVITE");
     peer.reply(again, 100);
-    await bench.settle(() => bench.agent.counters().pending === 1);
-    await new Promise((next) => setTimeout(next, 20));
+    await peer.heard();
     const ended = dialog.destroy();
     await peer.next("CANCEL");
     peer.reply(await peer.next("BYE"), 200);

@@ -73,7 +73,7 @@ test("a peer that takes UPDATE is refreshed without a body", async () => {
   expect(refresh.body).toBe("");
   peer.reply(refresh, 200, { extra: ["Session-Expires: 120;refresher=uac"] });
   await bench.settle(() => bench.agent.counters().pending === 0);
-  await new Promise((next) => setTimeout(next, 20));
+  await peer.heard();
   bench.clock.advance(60_000);
   await peer.next((message) => message.method === "UPDATE" && message.get("CSeq") !== refresh.get("CSeq"));
 });
@@ -83,7 +83,7 @@ test("a refresh that is not answered ends the call at the interval, and the appl
   const reason = new Promise((done) => dialog.on("destroy", (_: Msg, why: string) => done(why)));
   bench.clock.advance(60_000);
   peer.reply(await peer.next("UPDATE"), 500);
-  await new Promise((next) => setTimeout(next, 20));
+  await peer.heard();
   bench.clock.advance(5_000);
   await peer.next((message) => message.method === "UPDATE");
   bench.clock.advance(55_000);

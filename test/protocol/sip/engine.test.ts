@@ -18,12 +18,13 @@ import {
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
+/** Whoever is there answers in time, also on a busy machine. */
 const quick: Partial<SipLimits> = {
-  connectTimeoutMs: 100,
+  connectTimeoutMs: 5_000,
   retryFirstMs: 10,
   retryMaxMs: 30,
   pingIntervalMs: 30,
-  pongTimeoutMs: 50,
+  pongTimeoutMs: 5_000,
 };
 
 function edgeTo(port: number, secret = SECRET, limits = quick) {
@@ -142,14 +143,18 @@ describe("the engine", () => {
 
   test("that stops answering pings is dead", async () => {
     let answering = true;
-    const { port } = await handmade((head) => (answering ? welcome(head) : undefined));
-    const { edge, log } = edgeTo(port, SECRET, { ...quick, pongTimeoutMs: 300 });
+    let pings = 0;
+    const { port } = await handmade((head) => {
+      pings += head[1] === "ping" ? 1 : 0;
+      return answering ? welcome(head) : undefined;
+    });
+    const { edge, log } = edgeTo(port, SECRET, { ...quick, pongTimeoutMs: 500 });
     await edge.start();
     expect(edge.ready()).toBe(true);
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    await expect.poll(() => pings).toBeGreaterThan(3);
     expect(edge.ready()).toBe(true);
     answering = false;
-    await expect.poll(() => edge.ready(), { interval: 5 }).toBe(false);
+    await expect.poll(() => edge.ready()).toBe(false);
     expect(log.lines.map((line) => line.facts)).toContainEqual(
       expect.objectContaining({ reason: "no answer to a ping" }),
     );
@@ -177,13 +182,19 @@ describe("the engine", () => {
     ["a response to nothing", "20#s|response|nothing|OK"],
     ["a response without its message", "12#s|response||"],
   ])("that sends %s does not end the process", async (_, bytes) => {
+    const greeted: Socket[] = [];
     const { port } = await handmade((head, socket) => {
-      if (head[1] === "route" && head[2] === "info") setTimeout(() => socket.write(bytes), 5);
+      if (head[1] === "route" && head[2] === "info") greeted.push(socket);
       return welcome(head);
     });
     const { edge } = edgeTo(port);
     await edge.start();
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await expect.poll(() => greeted).toHaveLength(1);
+    const [first] = greeted;
+    await new Promise((resolve) => first?.write(bytes, resolve));
+    // Behind the bytes the connection ends, so that whatever they did is over when the edge has come back.
+    first?.end();
+    await expect.poll(() => greeted).toHaveLength(2);
     await expect.poll(() => edge.ready()).toBe(true);
   });
 });

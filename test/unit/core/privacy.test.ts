@@ -149,9 +149,10 @@ describe("texts", () => {
     ["pluses", "+1 ".repeat(5_000)],
     ["words", "token:".repeat(2_700)],
   ])("takes no long time over %s", (_name, text) => {
-    const begun = performance.now();
+    // Of the processor, which others may be using as well.
+    const before = process.cpuUsage();
     redactText(text, masked);
-    expect(performance.now() - begun).toBeLessThan(250);
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(250);
   });
 });
 

@@ -150,7 +150,7 @@ export class Bench {
 
   /** Waits until something that is under way has happened. */
   async settle(done: () => boolean): Promise<void> {
-    const end = Date.now() + 3_000;
+    const end = Date.now() + 8_000;
     while (!done()) {
       if (Date.now() > end) throw new Error("it did not happen");
       await new Promise((next) => setTimeout(next, 2));

@@ -56,6 +56,9 @@ export class Message {
   }
 }
 
+/** On loopback everything comes in milliseconds; on a busy machine, in seconds. */
+const LONGEST_WAIT_MS = 8_000;
+
 type Waiter = { readonly wanted: (message: Message) => boolean; readonly resolve: (message: Message) => void };
 
 /** What tests do with a peer, whatever its transport. */
@@ -93,7 +96,7 @@ export abstract class Peer {
       const timer = setTimeout(() => {
         const seen = this.log.map((message) => message.start).join("; ");
         reject(new Error(`no ${typeof wanted === "function" ? "such message" : wanted} arrived; seen: ${seen}`));
-      }, 3_000);
+      }, LONGEST_WAIT_MS);
       this.#waiting.push({
         wanted: fits,
         resolve: (message) => {
@@ -102,6 +105,12 @@ export abstract class Peer {
         },
       });
     });
+  }
+
+  /** Waits until the agent has worked off what was sent to it before: it answers a request that it has no use for. */
+  async heard(): Promise<void> {
+    const { branch } = this.request("OPTIONS", "sip:nobody@127.0.0.1");
+    await this.next((message) => message.status >= 200 && message.branch === branch);
   }
 
   /** How often a message of that status or method arrived. */
