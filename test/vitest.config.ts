@@ -1,7 +1,11 @@
+import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Vitest leaves one core to itself, which of two is half; most of our tests wait for the wire. */
+const maxWorkers = Math.max(2, availableParallelism() - 1);
 
 const report = process.env["PONTE_TEST_REPORT"];
 
@@ -15,10 +19,20 @@ export default defineConfig({
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     // The suite's one Postgres, started by the first test that asks for it.
     globalSetup: ["test/support/database-server.ts"],
+    maxWorkers,
+    // What is polled for comes in milliseconds; on a busy machine, in seconds.
+    expect: { poll: { interval: 10, timeout: 8_000 } },
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 5_000, sequence: { groupOrder: 0 } },
+        test: {
+          name: "unit",
+          include: ["test/unit/**/*.test.ts"],
+          testTimeout: 5_000,
+          // Pure tests share nothing that one could spoil for another, so each worker loads a module once.
+          isolate: false,
+          sequence: { groupOrder: 0 },
+        },
       },
       {
         extends: true,
