@@ -10,8 +10,8 @@ import { WorkerHandle } from "./worker-handle.ts";
 
 /** A worker that died is replaced after this long: a fault that repeats at once must not keep a core busy. */
 const RESTART_DELAY_MS = 500;
-/** Ports of the range that somebody else has are passed over, so many for one call. */
-const MAX_PORT_ATTEMPTS = 8;
+/** Ports of the range that somebody else has (another daemon with as many calls) are passed over, so many for one call. */
+const MAX_PORT_ATTEMPTS = 100;
 /** Passthrough calls that a core carries at full load. */
 const DEFAULT_MAX_CALLS_PER_WORKER = 1_000;
 const DEFAULT_DEAD_AFTER_MS = 30_000;
