@@ -171,7 +171,7 @@ export class MediaCall {
 
   #tickSlowly(at: number): void {
     this.#slowAt = at + SLOW_TICK_MS;
-    this.#lookForEvidence();
+    if (!this.#watch.isComplete) this.#lookForEvidence();
     this.#a.rtcp.tick(at);
     this.#b.rtcp.tick(at);
     this.#watch.tick(at);

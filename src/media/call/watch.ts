@@ -1,5 +1,11 @@
 import type { Instant } from "#core/call/call.ts";
-import { type EvidenceStep, judgeSilence, type SilenceFindings, silenceChecksMs } from "#core/call/evidence.ts";
+import {
+  type EvidenceStep,
+  evidenceSteps,
+  judgeSilence,
+  type SilenceFindings,
+  silenceChecksMs,
+} from "#core/call/evidence.ts";
 
 /** How often it is looked whether the far end is alive; a fraction of the time after which it counts as dead. */
 const LIFE_CHECKS_PER_PERIOD = 6;
@@ -30,6 +36,11 @@ export class Watch {
   constructor(options: WatchOptions) {
     this.#options = options;
     this.#checks = [...(options.checksMs ?? silenceChecksMs)];
+  }
+
+  /** Every step was seen. */
+  get isComplete(): boolean {
+    return this.#seen.size === evidenceSteps.length;
   }
 
   /** The first time counts. */

@@ -37,6 +37,10 @@ test("each step is told once, with its first time; both heard make two ways", ()
   watch.saw("first_rtp_in", 7);
   watch.saw("first_rtp_in", 8);
   expect(told).toEqual(["ice 1", "first_pbx_rtp_in 5", "first_rtp_in 7", "two_way 7"]);
+  expect(watch.isComplete).toBe(false);
+  watch.saw("dtls", 2);
+  watch.saw("first_rtp_out", 4);
+  expect(watch.isComplete).toBe(true);
 });
 
 test("silence is judged at 2, 10 and 18 s after accept, from what came since", () => {
