@@ -17,7 +17,7 @@ import { mutate, seededRandom } from "#test/unit/media/transport/support.ts";
 const TONE_HZ = 440;
 /** A hole that a person notices. */
 const LONGEST_GAP_MS = 60;
-const LISTEN_MS = 1_000;
+const LISTEN_MS = 800;
 /** A stall of the whole machine spoils a window; a disturbance by the attack spoils every window, for it goes on. */
 const WINDOWS = 4;
 /** Between two rounds of an attack. */

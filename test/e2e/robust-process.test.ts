@@ -1,5 +1,8 @@
 import { once } from "node:events";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { seededRandom } from "#sandbox/random.ts";
@@ -115,6 +118,33 @@ test("kill -9 at any moment loses no acknowledged webhook, and leaves no call ac
       .map(({ wacid }) => wacid);
     expect(taken.length, action).toBe(new Set(taken).size);
   }
+});
+
+test("kill -9 with a Postgres of its own: the lost calls are ended before the next life takes any", async () => {
+  outside = await Outside.start();
+  const folder = mkdtempSync(join(tmpdir(), "ponte-own-"));
+  chmodSync(folder, 0o755);
+  const config = outside.config("", { database: { data_dir: folder } });
+  config["database"] = { data_dir: folder };
+  const first = await DaemonProcess.start(config);
+  daemons.push(first);
+  expect(await outside.subscribe()).toBe(true);
+  const lost = [outside.call("601"), outside.call("641")];
+  await eventually("one that talks and one that rings", async () => {
+    const steps = lost.map(({ wacid }) => outside.meta.log.calls(wacid).at(-1)?.step);
+    return steps[0] === "first_rtp" && steps[1] === "media_connected" ? true : { missing: steps };
+  });
+  await first.kill();
+  const meanwhile = outside.call("601");
+  daemons.push(await DaemonProcess.start(config));
+  expect(await Promise.all(lost.map(({ ended }) => ended))).toEqual(["hung_up by business", "rejected by business"]);
+  await eventually("the call that came meanwhile", async () =>
+    outside.meta.log.calls(meanwhile.wacid).some(({ step }) => step === "first_rtp") ? true : undefined,
+  );
+  daemons.at(-1)?.signal("SIGTERM");
+  meanwhile.hangUp();
+  expect((await daemons.at(-1)?.ended)?.code).toBe(0);
+  rmSync(folder, { recursive: true, force: true });
 });
 
 describe("told to stop during calls", () => {
