@@ -106,7 +106,9 @@ export class CallJournal implements CallJournalPort, CallMemoryPort {
     for (const { row } of entries) {
       if (written.has(row.id)) continue;
       const facts = { call_id: row.id, state: row.state, tombstone: row["tombstone"] };
-      this.#options.log.warn(facts, "call record refused: the call has ended or belongs to another node");
+      // Meta's last word about a call that another node, or a former life of this one, had: it is on record already.
+      const level = row["tombstone"] === true ? "debug" : "warn";
+      this.#options.log[level](facts, "call record refused: the call has ended or belongs to another node");
     }
   }
 }

@@ -94,6 +94,8 @@ test("an end without an offer leaves one tombstone, which is known at once", asy
   const found = await reader.get(wacid);
   expect(found?.call).toMatchObject({ tombstone: true, state: "ended", result: "cancelled" });
   expect(found?.events).toHaveLength(1);
+  // Nobody needs to look at it: a call of a former life, ended by its sweeper, ends like that.
+  expect(log.lines.findLast(({ message }) => message.startsWith("call record refused"))?.level).toBe("debug");
 });
 
 test("a record that the database refuses is lost alone, and said to be", async () => {
