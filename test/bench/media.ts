@@ -39,7 +39,6 @@ async function withPair<T>(work: (load: Helper<ToLoad>, subject: Helper<ToSubjec
   try {
     return await work(load, subject);
   } finally {
-    await load.ask({ type: "stop" });
     await Promise.all([load.stop(), subject.stop()]);
   }
 }
