@@ -1,5 +1,4 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
-import { isIPv6 } from "node:net";
 import type { AddressFamily } from "./address.ts";
 
 /** A second of 1000 calls in both directions, if the worker is held up; the kernel may grant less. */
@@ -59,13 +58,14 @@ export class UdpLane<T> {
   }
 
   #open(type: "udp4" | "udp6", address: string): Socket {
+    const family = type === "udp6" ? 6 : 4;
     const socket = createSocket({
       type,
       ipv6Only: type === "udp6",
       recvBufferSize: SOCKET_BUFFER_BYTES,
       sendBufferSize: SOCKET_BUFFER_BYTES,
       // Addresses are literals: answering at once keeps bind and send synchronous, and saves 5 % of a packet's cost.
-      lookup: (name, _options, callback) => callback(null, name, isIPv6(name) ? 6 : 4),
+      lookup: (name, _options, callback) => callback(null, name, family),
     });
     this.#sockets.push(socket);
     let refused: Error | undefined;
