@@ -53,6 +53,8 @@ export interface WebhookInboxOptions {
   readonly log: Log;
   /** 16 random bytes. */
   readonly random: () => Uint8Array;
+  /** Resolves when the records of all that was taken so far are in the database. */
+  readonly recorded?: () => Promise<void>;
 }
 
 /**
@@ -231,7 +233,9 @@ export class WebhookInbox implements WebhookInboxPort {
     return { id: row.id, duplicate: false };
   }
 
+  /** Only when what came of them is on record: a crash in between must find them open, or their calls are lost. */
   async #writeDone(items: readonly Done[]): Promise<void> {
+    await this.#options.recorded?.();
     await this.#options.sql`
       update webhook_inbox i set processed_at = now(), error = given.error
       from unnest(${items.map((item) => item.id)}::uuid[], ${items.map((item) => item.error ?? null)}::text[])

@@ -78,6 +78,11 @@ export class CallJournal implements CallJournalPort, CallMemoryPort {
     return this.#queue.flush(limitMs);
   }
 
+  /** Resolves when all that was told so far is in the database, however long that takes. */
+  written(): Promise<void> {
+    return this.#queue.written();
+  }
+
   close(): Promise<void> {
     return this.#queue.close(CLOSE_LIMIT_MS);
   }

@@ -21,6 +21,12 @@ export interface WriteBehindOptions<T> {
   readonly write: (items: readonly T[]) => Promise<void>;
 }
 
+/** Somebody waits until what was put under these keys is written: twice where a newer item waits behind one under way. */
+interface Barrier {
+  readonly left: Map<string, number>;
+  readonly passed: () => void;
+}
+
 /**
  * A bounded queue in front of the database: nobody waits for it, what gathers while one statement is under way goes with the
  * next, and a database that is away is tried again until it is back. One statement at a time, so that the order stays.
@@ -29,6 +35,7 @@ export class WriteBehind<T> {
   readonly #options: WriteBehindOptions<T>;
   #pending = new Map<string, T>();
   #underWay = new Map<string, T>();
+  readonly #barriers: Barrier[] = [];
   #running: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #dropped = 0;
@@ -77,6 +84,14 @@ export class WriteBehind<T> {
     return flushed;
   }
 
+  /** Resolves when all that waits now is in the database, or was lost and said to be. What comes later is not waited for. */
+  async written(): Promise<void> {
+    if (this.pending === 0 || this.#running === undefined) return;
+    const left = new Map<string, number>();
+    for (const key of [...this.#underWay.keys(), ...this.#pending.keys()]) left.set(key, (left.get(key) ?? 0) + 1);
+    await new Promise<void>((passed) => this.#barriers.push({ left, passed }));
+  }
+
   /** Writes what it can in `limitMs` and gives up the rest. */
   async close(limitMs: number): Promise<void> {
     if (!(await this.flush(limitMs))) this.#drop(this.pending, "the database did not come back before the stop");
@@ -98,6 +113,20 @@ export class WriteBehind<T> {
       }
     }
     this.#running = undefined;
+    for (const { passed } of this.#barriers.splice(0)) passed();
+  }
+
+  /** Tells those who wait that so much is settled. */
+  #settled(keys: readonly string[]): void {
+    for (const barrier of this.#barriers.splice(0)) {
+      for (const key of keys) {
+        const count = (barrier.left.get(key) ?? 0) - 1;
+        if (count > 0) barrier.left.set(key, count);
+        else barrier.left.delete(key);
+      }
+      if (barrier.left.size === 0) barrier.passed();
+      else this.#barriers.push(barrier);
+    }
   }
 
   /** False when the database is away; the batch then waits in front again. */
@@ -107,6 +136,7 @@ export class WriteBehind<T> {
     this.#underWay = new Map(taken);
     try {
       await this.#options.write(taken.map(([, item]) => item));
+      this.#settled(taken.map(([key]) => key));
       return true;
     } catch (error) {
       if (mayPass(error)) return this.#giveBack(taken, error);
@@ -118,13 +148,14 @@ export class WriteBehind<T> {
 
   /** One item that the database refuses does not take its neighbours with it. */
   async #writeOneByOne(taken: readonly (readonly [string, T])[]): Promise<boolean> {
-    for (const [index, [, item]] of taken.entries()) {
+    for (const [index, [key, item]] of taken.entries()) {
       try {
         await this.#options.write([item]);
       } catch (error) {
         if (mayPass(error)) return this.#giveBack(taken.slice(index), error);
         this.#drop(1, "the database refused it", error);
       }
+      this.#settled([key]);
     }
     return true;
   }
@@ -134,6 +165,8 @@ export class WriteBehind<T> {
     this.#pending = new Map(taken);
     for (const [key, item] of newer) {
       const older = this.#pending.get(key);
+      // Two became one, which is written once.
+      if (older !== undefined) for (const { left } of this.#barriers) if (left.has(key)) left.set(key, 1);
       this.#pending.set(key, older === undefined ? item : this.#options.merge(older, item));
     }
     const { log, name } = this.#options;

@@ -137,3 +137,37 @@ test("splits what waits into batches", async () => {
   await behind.flush(1_000);
   expect(written).toEqual([["a", "b"], ["c", "d"], ["e"]]);
 });
+
+test("says when what waits now is written, whatever comes behind it, fails or is refused", async () => {
+  const { put, behind, fate, clock } = queue({ maxBatch: 1 });
+  await behind.written();
+  const told: string[] = [];
+  const releases: ((error?: Error) => void)[] = [];
+  const held = () =>
+    new Promise<void>((resolve, reject) => releases.push((error) => (error === undefined ? resolve() : reject(error))));
+  fate.push(held, held, held, held);
+  put("a", "1");
+  await turn();
+  put("a", "2");
+  void behind.written().then(() => told.push("both of a"));
+  put("b", "1");
+  void behind.written().then(() => told.push("a and b"));
+  // The first of a fails and waits again, joined with the second.
+  releases[0]?.(away());
+  await turn();
+  clock.advance(100);
+  await turn();
+  expect(told).toEqual([]);
+  releases[1]?.();
+  await turn();
+  expect(told).toEqual(["both of a"]);
+  put("c", "1");
+  releases[2]?.(new Error("refused"));
+  await turn();
+  expect(told).toEqual(["both of a"]);
+  releases[3]?.(new Error("refused again, alone, and dropped"));
+  await turn();
+  expect(told).toEqual(["both of a", "a and b"]);
+  expect(behind.dropped).toBe(1);
+  await behind.flush(1_000);
+});
