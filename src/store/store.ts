@@ -58,7 +58,7 @@ function assemble({ log, clock }: StoreOptions, database: Database, node: Node):
   const random = () => randomBytes(16);
   const view = () => ({ sole: database.embedded, healthyForMs: node.healthyForMs() });
   const journal = new CallJournal({ store: new CallStore(sql, node.id), clock, log, random });
-  const inbox = new WebhookInbox({ sql, nodeId: node.id, clock, log, random });
+  const inbox = new WebhookInbox({ sql, nodeId: node.id, clock, log, random, recorded: () => journal.written() });
   let closing: Promise<void> | undefined;
   const close = async () => {
     await Promise.all([journal.close(), inbox.close()]);
