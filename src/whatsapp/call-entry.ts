@@ -1,7 +1,7 @@
 import type { Caller, Instant, MetaSummary, Offer } from "#core/call/call.ts";
+import type { Json } from "#core/json-read.ts";
+import { digitsAt, instantAt, isObject, numberAt, objectAt, objectsIn, parseJson, textAt } from "#core/json-read.ts";
 import type { MetaCallEvent } from "#engine/ports.ts";
-import type { Json } from "./json.ts";
-import { digitsAt, isObject, numberAt, objectAt, objectsIn, parseJson, textAt } from "./json.ts";
 
 /** One entry of `calls[]` with what stands around it. */
 export interface CallEntry {
@@ -23,9 +23,6 @@ const MAX_PAYLOAD_LENGTH = 512;
 const MAX_TITLE_LENGTH = 200;
 /** No call of a phone lasts a year; a larger number is something else. */
 const MAX_DURATION_S = 31_536_000;
-/** Timestamps are seconds; a larger number is taken as milliseconds (the year 5138 in seconds). */
-const FIRST_MILLISECONDS = 100_000_000_000;
-
 /** A user-initiated `connect`, or the word with which it is ignored. */
 export function readConnect({ value, call, wacid, channelId, receivedAt }: CallEntry): Offer | string {
   const session = sessionOf(call);
@@ -133,11 +130,4 @@ function errorOf(value: Json, call: Json): Pick<MetaSummary, "errorCode" | "erro
     ...(errorCode === undefined ? {} : { errorCode }),
     ...(errorTitle === undefined ? {} : { errorTitle }),
   };
-}
-
-/** Unix seconds as a string or a number → milliseconds, never later than `latest`. */
-function instantAt(owner: Json, key: string, latest: Instant): Instant | undefined {
-  const value = numberAt(owner, key);
-  if (value === undefined || value === 0) return undefined;
-  return Math.min(value < FIRST_MILLISECONDS ? value * 1_000 : value, latest);
 }

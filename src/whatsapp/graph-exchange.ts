@@ -1,5 +1,5 @@
+import { isObject, numberAt, objectAt, parseJson, textAt } from "#core/json-read.ts";
 import type { Clock } from "#engine/ports.ts";
-import { isObject, numberAt, objectAt, parseJson, textAt } from "./json.ts";
 
 /** One HTTP request to the Graph API and what came of it, as a value. Decides nothing. */
 

@@ -1,5 +1,9 @@
+import type { Instant } from "#core/call/call.ts";
+import type { EventDraft } from "#core/event/draft.ts";
 import type { Clock, InboxItem, Log, MetaCallEvent, MetaEventsPort, WebhookInboxPort } from "#engine/ports.ts";
+import type { ChannelDirectoryPort, EventIntakePort } from "#router/ports.ts";
 import { Lanes } from "./lanes.ts";
+import { MessageIntake } from "./message-intake.ts";
 import { sameSecret, signatureFits } from "./signature.ts";
 import type { WebhookReading } from "./webhook.ts";
 import { MAX_WEBHOOK_BYTES, readWebhook } from "./webhook.ts";
@@ -11,6 +15,12 @@ export interface ReceiverParts {
   readonly secrets: readonly string[];
   /** Without it the address cannot be verified. */
   readonly verifyToken?: string;
+  /** Where messages and their statuses go; without it they are ignored with a word. */
+  readonly messages?: {
+    readonly intake: EventIntakePort;
+    readonly channels: Pick<ChannelDirectoryPort, "find">;
+    readonly randomBytes: (count: number) => Uint8Array;
+  };
   readonly log: Log;
   readonly clock: Clock;
 }
@@ -40,6 +50,11 @@ export interface ReceiverCounters {
   readonly ignored: number;
   readonly failed: number;
   readonly recovered: number;
+  /** Messages and statuses that became events, came again, had no tenant, or could not be stored as they are. */
+  readonly messages: number;
+  readonly messageDuplicates: number;
+  readonly messagesParked: number;
+  readonly messagesRefused: number;
 }
 
 /** Webhooks that wait for the store or the engine at once; beyond it Meta is asked to come back. */
@@ -60,6 +75,8 @@ const MAX_ERROR_LENGTH = 300;
  * then hands its events to the engine. What is not stored is not taken: Meta gets 503 and repeats it, so that a call which
  * rings here is one that also survives here. An unanswered offer goes on ringing meanwhile.
  *
+ * Messages and statuses go to the router's intake, which has an inbox of its own; they are answered when they are committed there.
+ *
  * After a crash `recover` takes what was acknowledged and not worked off; whether an old offer is still worth answering
  * the engine decides by its timestamp. An event can reach the engine twice (two processes, a lost acknowledgement of the
  * database), never not at all; the engine knows its calls.
@@ -67,6 +84,7 @@ const MAX_ERROR_LENGTH = 300;
 export class WebhookReceiver {
   readonly #parts: ReceiverParts;
   readonly #lanes = new Lanes();
+  readonly #messages: MessageIntake | undefined;
   /** Ids of the inbox that this process has taken, oldest first. */
   readonly #taken = new Set<string>();
   #inProgress = 0;
@@ -86,10 +104,16 @@ export class WebhookReceiver {
     ignored: 0,
     failed: 0,
     recovered: 0,
+    messages: 0,
+    messageDuplicates: 0,
+    messagesParked: 0,
+    messagesRefused: 0,
   };
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts;
+    const { messages, clock, log } = parts;
+    this.#messages = messages === undefined ? undefined : new MessageIntake({ ...messages, clock, log });
   }
 
   get counters(): ReceiverCounters {
@@ -115,7 +139,7 @@ export class WebhookReceiver {
     if (rawBody.length > MAX_WEBHOOK_BYTES) return { status: 413 };
     if (!signatureFits(rawBody, signature, this.#parts.secrets)) return this.#refuseSignature(signature !== undefined);
     const receivedAt = this.#parts.clock.now();
-    const reading = readWebhook(rawBody, receivedAt);
+    const reading = this.#read(rawBody, receivedAt);
     if (reading.unreadable) {
       this.#count({ unreadable: 1 });
       this.#parts.log.warn({ problems: reading.problems }, "signed webhook is unreadable");
@@ -125,21 +149,61 @@ export class WebhookReceiver {
       return this.#comeBack("too many webhooks in progress");
     this.#inProgress++;
     this.#bytesInProgress += rawBody.length;
+    let open = true;
     const finish = () => {
+      if (!open) return;
+      open = false;
       this.#inProgress--;
       this.#bytesInProgress -= rawBody.length;
     };
     try {
-      const { id, duplicate } = await this.#parts.inbox.accept("meta", rawBody);
-      this.#count(duplicate ? { duplicates: 1 } : { accepted: 1 });
-      // A duplicate that this process has not taken may be one whose storing seemed to fail, so it is taken.
-      if (this.#remember(id)) void this.#workOff(id, reading).finally(finish);
-      else finish();
+      const kept = needsInbox(reading) ? await this.#keep(rawBody, reading, finish) : undefined;
+      const refused = await this.#takeMessages(reading.messages, receivedAt);
+      if (refused > 0 && kept === undefined) await this.#keepRefused(rawBody, refused);
+      if (kept === undefined) finish();
       return { status: 200 };
     } catch (error) {
       finish();
       return this.#comeBack(textOf(error));
     }
+  }
+
+  /**
+   * Hands messages to the router, before Meta is answered: what is not committed there is not taken, and Meta brings all of it
+   * again. Resolves with the number that will never be taken.
+   */
+  async #takeMessages(drafts: readonly EventDraft[], receivedAt: Instant): Promise<number> {
+    if (this.#messages === undefined || drafts.length === 0) return 0;
+    const { accepted, duplicates, parked, refused } = await this.#messages.take(drafts, receivedAt);
+    this.#count({
+      messages: accepted,
+      messageDuplicates: duplicates,
+      messagesParked: parked,
+      messagesRefused: refused,
+    });
+    if (parked > 0) this.#parts.log.warn({ parked }, "messages of a channel that no tenant has were parked");
+    return refused;
+  }
+
+  /** The only copy of a message that could not become an event. */
+  async #keepRefused(rawBody: Buffer, refused: number): Promise<void> {
+    const { id } = await this.#parts.inbox.accept("meta", rawBody);
+    this.#remember(id);
+    this.#parts.inbox.done(id, `${refused} messages were refused by the store`);
+  }
+
+  #read(body: Buffer, receivedAt: Instant): WebhookReading {
+    return readWebhook(body, receivedAt, { messages: this.#messages !== undefined });
+  }
+
+  /** Stores the body and starts to work it off. */
+  async #keep(rawBody: Buffer, reading: WebhookReading, finish: () => void): Promise<string> {
+    const { id, duplicate } = await this.#parts.inbox.accept("meta", rawBody);
+    this.#count(duplicate ? { duplicates: 1 } : { accepted: 1 });
+    // A duplicate that this process has not taken may be one whose storing seemed to fail, so it is taken.
+    if (this.#remember(id)) void this.#workOff(id, reading).finally(finish);
+    else finish();
+    return id;
   }
 
   /**
@@ -178,7 +242,7 @@ export class WebhookReceiver {
 
   async #recoverOne({ id, body, receivedAt }: InboxItem): Promise<void> {
     this.#count({ recovered: 1 });
-    await this.#workOff(id, readWebhook(body, receivedAt));
+    await this.#workOff(id, this.#read(body, receivedAt));
   }
 
   /** Hands the events over, those of one call in order, those of different calls side by side. Never rejects. */
@@ -237,6 +301,11 @@ export class WebhookReceiver {
     const sums = Object.entries(more).map(([name, by]) => [name, this.#counters[name as keyof ReceiverCounters] + by]);
     this.#counters = { ...this.#counters, ...Object.fromEntries(sums) };
   }
+}
+
+/** Messages have a durable place of their own; a body goes to the inbox for its calls, and where it was not understood. */
+function needsInbox({ events, messages, problems }: WebhookReading): boolean {
+  return messages.length === 0 || events.length > 0 || problems.length > 0;
 }
 
 function countOf(event: MetaCallEvent): Partial<ReceiverCounters> {

@@ -1,13 +1,17 @@
 import type { Instant } from "#core/call/call.ts";
+import type { EventDraft } from "#core/event/draft.ts";
+import type { Json } from "#core/json-read.ts";
+import { isObject, isTooDeep, MAX_JSON_DEPTH, objectAt, objectsIn, parseJson, textAt } from "#core/json-read.ts";
 import type { MetaCallEvent } from "#engine/ports.ts";
 import { readConnect, readTerminate } from "./call-entry.ts";
-import type { Json } from "./json.ts";
-import { isObject, isTooDeep, MAX_JSON_DEPTH, objectAt, objectsIn, parseJson, textAt } from "./json.ts";
+import { MESSAGE_FIELDS, readMessages } from "./messages.ts";
 
 /** A webhook of Meta's, understood. */
 export interface WebhookReading {
   /** In the order of the body. */
   readonly events: readonly MetaCallEvent[];
+  /** Messages and their statuses, in the order of the body; empty unless they were asked for. */
+  readonly messages: readonly EventDraft[];
   /** What was not understood though it should have been; free of personal data. */
   readonly problems: readonly string[];
   /** The body is no webhook at all, and nothing in it is worth keeping. */
@@ -24,40 +28,49 @@ const MAX_WACID_LENGTH = 512;
 
 interface Notes {
   readonly events: MetaCallEvent[];
+  readonly messages: EventDraft[];
   readonly problems: string[];
   readonly receivedAt: Instant;
+  readonly wanted: Wanted;
+}
+
+/** What is read besides calls. */
+export interface Wanted {
+  /** False: the field `messages` is ignored with a word, as every other one. */
+  readonly messages: boolean;
 }
 
 /**
- * Translates one webhook body: all entries, all changes, all calls. Only user-initiated calls become events; the rest is
- * ignored with a word, so that nothing disappears silently. Never throws, whatever the JSON.
+ * Translates one webhook body: all entries, all changes, all calls. Only user-initiated calls become events of the
+ * engine, and messages become drafts where they are wanted; the rest is ignored with a word, so that nothing disappears silently. Never throws, whatever the JSON.
  *
  * @param receivedAt stands in for a timestamp that is missing, and no event is younger: Meta's clock may be ahead of ours.
  */
-export function readWebhook(body: Buffer, receivedAt: Instant): WebhookReading {
+export function readWebhook(body: Buffer, receivedAt: Instant, wanted: Wanted = { messages: false }): WebhookReading {
   if (body.length > MAX_WEBHOOK_BYTES) return unreadable(`the body is longer than ${MAX_WEBHOOK_BYTES} bytes`);
   if (isTooDeep(body)) return unreadable(`the body nests deeper than ${MAX_JSON_DEPTH} levels`);
   const document = parseJson(body.toString("utf8"));
   if (!isObject(document)) return unreadable("the body is no JSON object");
 
-  const notes: Notes = { events: [], problems: [], receivedAt };
+  const notes: Notes = { events: [], messages: [], problems: [], receivedAt, wanted };
   if (document["object"] !== "whatsapp_business_account") ignore(notes, `object ${wordAt(document, "object")}`);
   else {
     const entries = objectsIn(document["entry"]);
     if (entries.length === 0) notes.problems.push("entry: is empty");
     for (const [index, entry] of entries.entries()) readEntry(notes, entry, `entry[${index}]`);
   }
-  if (notes.events.length > MAX_WEBHOOK_EVENTS)
-    notes.problems.push(`${notes.events.length} updates, only ${MAX_WEBHOOK_EVENTS} are taken`);
+  const updates = Math.max(notes.events.length, notes.messages.length);
+  if (updates > MAX_WEBHOOK_EVENTS) notes.problems.push(`${updates} updates, only ${MAX_WEBHOOK_EVENTS} are taken`);
   return {
     events: notes.events.slice(0, MAX_WEBHOOK_EVENTS),
+    messages: notes.messages.slice(0, MAX_WEBHOOK_EVENTS),
     problems: notes.problems.slice(0, MAX_PROBLEMS),
     unreadable: false,
   };
 }
 
 function unreadable(problem: string): WebhookReading {
-  return { events: [], problems: [problem], unreadable: true };
+  return { events: [], messages: [], problems: [problem], unreadable: true };
 }
 
 function ignore(notes: Notes, what: string, wacid?: string): void {
@@ -76,10 +89,20 @@ function readEntry(notes: Notes, entry: Json, path: string): void {
   for (const [index, change] of changes.entries()) {
     const here = `${path}.changes[${index}]`;
     const value = objectAt(change, "value");
-    if (change["field"] !== "calls") ignore(notes, `field ${wordAt(change, "field")}`);
+    const field = change["field"];
+    const asked = notes.wanted.messages && typeof field === "string" && MESSAGE_FIELDS.has(field);
+    if (field !== "calls" && !asked) ignore(notes, `field ${wordAt(change, "field")}`);
     else if (value === undefined) notes.problems.push(`${here}.value: is no object`);
+    else if (asked) takeMessages(notes, value, `${here}.value`);
     else readValue(notes, value, `${here}.value`);
   }
+}
+
+function takeMessages(notes: Notes, value: Json, path: string): void {
+  const { events, problems, ignored } = readMessages({ value, path, receivedAt: notes.receivedAt });
+  notes.messages.push(...events);
+  notes.problems.push(...problems);
+  for (const what of ignored) ignore(notes, what);
 }
 
 function readValue(notes: Notes, value: Json, path: string): void {

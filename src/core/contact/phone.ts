@@ -7,10 +7,23 @@ const MIN_DIGITS = 7;
 /** Brazil: 55, an area code of two digits without a zero, and a mobile number, which began with 6 to 9 before it got its 9. */
 const BRAZILIAN_MOBILE = /^55([1-9][1-9])(?:9([6-9]\d{7})|([6-9]\d{7}))$/;
 
-/** `+55 (11) 98765-4321` becomes `5511987654321`. Undefined when it is no phone number. */
+/** Marks of writing direction, which copied numbers carry (Unicode TR9). */
+const INVISIBLE = /[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]/g;
+/** What people put between digits, the dashes of Unicode among it. */
+const WRITTEN = /^\+?[\d\s().\-/\u2010-\u2015\u2212]+$/;
+
+/**
+ * `+55 (11) 98765-4321` becomes `5511987654321`, and so do `0055 …` and `+55 (0) 11 …`. Undefined when it is no international
+ * phone number: no country code begins with 0.
+ */
 export function phoneDigits(text: string): string | undefined {
-  if (!/^\+?[\d\s().-]+$/.test(text)) return undefined;
-  const digits = text.replace(/\D/g, "").replace(/^00/, "");
+  const plain = text.replace(INVISIBLE, "").trim();
+  if (!WRITTEN.test(plain)) return undefined;
+  const digits = plain
+    .replace(/^(\+|00)(\d{1,3}\s*)\(0\)/, "$1$2")
+    .replace(/\D/g, "")
+    .replace(/^00/, "");
+  if (digits.startsWith("0")) return undefined;
   return digits.length < MIN_DIGITS || digits.length > MAX_DIGITS ? undefined : digits;
 }
 

@@ -26,6 +26,11 @@ test("both forms of a Brazilian mobile number are one identity, sent to in the f
 test.each([
   ["+55 (11) 98765-4321", "5511987654321"],
   ["0055 11 98765 4321", "5511987654321"],
+  ["+55 (0) 11 98765\u20114321", "5511987654321"],
+  ["\u202a+55 11 98765\u00a04321\u202c", "5511987654321"],
+  // A national number says nothing about its country.
+  ["011 98765-4321", undefined],
+  ["+", undefined],
   ["123", undefined],
   ["1234567890123456", undefined],
   ["5511987654321@c.us", undefined],

@@ -1,3 +1,5 @@
+import type { JsonObject, Json as JsonValue } from "./json.ts";
+
 /** Careful reading of JSON that somebody else wrote: wrong types read as absent. */
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -64,6 +66,20 @@ export function textAt(owner: Json | undefined, key: string, maxLength: number):
   return clean === "" ? undefined : clean;
 }
 
+const CONTROL_BUT_LINES = /[^\P{Cc}\n\t]+/gu;
+
+/** What a person wrote, cut to `maxLength`: as `textAt`, but its lines stay lines. */
+export function proseAt(owner: Json | undefined, key: string, maxLength: number): string | undefined {
+  const value = owner?.[key];
+  if (typeof value !== "string") return undefined;
+  const clean = value
+    .slice(0, maxLength)
+    .toWellFormed()
+    .replace(/\r\n?|[\u2028\u2029]/g, "\n")
+    .replace(CONTROL_BUT_LINES, " ");
+  return clean.trim() === "" ? undefined : clean;
+}
+
 /** A number, or a string of decimal digits, between 0 and 2^53 - 1. */
 export function numberAt(owner: Json | undefined, key: string): number | undefined {
   const value = owner?.[key];
@@ -75,4 +91,38 @@ export function numberAt(owner: Json | undefined, key: string): number | undefin
 export function digitsAt(owner: Json | undefined, key: string): string | undefined {
   const text = textAt(owner, key, 64)?.replace(/[\s()+.-]/g, "");
   return text !== undefined && /^\d{1,20}$/.test(text) ? text : undefined;
+}
+
+/** A parsed document as one that can be stored: texts that Postgres refuses (NUL, halves of surrogate pairs) are mended. */
+export function storable(document: Json): JsonObject {
+  return mend(document) as JsonObject;
+}
+
+function mend(value: unknown): JsonValue {
+  if (typeof value === "string") return value.toWellFormed().replaceAll("\0", "");
+  if (typeof value === "number") return Number.isFinite(value) ? value : null;
+  if (typeof value === "boolean" || value === null) return value;
+  if (Array.isArray(value)) return value.map(mend);
+  if (!isObject(value)) return null;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [mend(key) as string, mend(inner)]));
+}
+
+/** `T`, with optional fields in the place of those that may be undefined. */
+export type Present<T> = { readonly [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  readonly [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/** The object without what is undefined: optional fields of a document are absent, never undefined. */
+export function present<T extends object>(fields: T): Present<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+}
+
+/** Timestamps are seconds; a larger number is taken as milliseconds (the year 5138 in seconds). */
+const FIRST_MILLISECONDS = 100_000_000_000;
+
+/** A Unix time in seconds or milliseconds, as a number or digits, in milliseconds. No event is younger than `latest`. */
+export function instantAt(owner: Json | undefined, key: string, latest: number): number | undefined {
+  const number = numberAt(owner, key);
+  if (number === undefined || number === 0) return undefined;
+  return Math.min(number >= FIRST_MILLISECONDS ? number : number * 1_000, latest);
 }
