@@ -33,15 +33,20 @@ describe.skipIf(missing.length > 0)("the phone page in Chromium, and Asterisk", 
   });
 
   afterAll(async () => {
-    await phone?.close();
-    await world?.stop();
+    try {
+      await phone?.close();
+      await world?.stop();
+    } finally {
+      await asterisk?.stop();
+    }
     world?.expectRulesKept();
-    await asterisk?.stop();
   });
 
   afterEach(async () => {
-    expect(phone.problems).toEqual([]);
+    // After a failed test the call is still there.
+    if (await phone.page.locator("#hang-up").isVisible()) await phone.hangUp();
     await phone.page.click("#back");
+    expect(phone.problems).toEqual([]);
   });
 
   async function lastStory(): Promise<Story> {

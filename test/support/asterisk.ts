@@ -51,6 +51,10 @@ export class Asterisk implements TestPbx {
       ],
       { stdio: ["ignore", "pipe", "pipe"] },
     );
+    // Also when a hook that failed never came to the stop.
+    const last = (): void => void child.kill("SIGTERM");
+    process.once("exit", last);
+    child.once("exit", () => process.off("exit", last));
     try {
       await ready(child);
       return new Asterisk(child, { port, pontePort }, await Manager.connect(managerPort));
