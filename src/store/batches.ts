@@ -13,6 +13,8 @@ export interface BatchesOptions<T, R> {
   readonly maxUnderWay: number;
   /** A statement that takes longer counts as failed, milliseconds. */
   readonly limitMs: number;
+  /** Items of one key are written in the order in which they came: one whose key is under way waits. */
+  readonly keyOf?: (item: T) => string;
   /** Writes a batch in one statement; one result for each item, in order. */
   readonly run: (items: readonly T[]) => Promise<readonly R[]>;
 }
@@ -45,7 +47,9 @@ export async function persistently<T>(statement: () => Promise<T>): Promise<T> {
  */
 export class Batches<T, R> {
   readonly #options: BatchesOptions<T, R>;
-  readonly #queue: Waiting<T, R>[] = [];
+  #queue: Waiting<T, R>[] = [];
+  /** Keys of what is under way. */
+  readonly #busy = new Set<string>();
   #underWay = 0;
   #scheduled = false;
 
@@ -76,15 +80,35 @@ export class Batches<T, R> {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      const batch = this.#queue.splice(0, this.#options.maxBatch);
+      const batch = this.#take();
       if (batch.length === 0) return;
+      const keys = this.#keysOf(batch);
+      for (const key of keys) this.#busy.add(key);
       this.#underWay += 1;
       this.#run(batch).finally(() => {
+        for (const key of keys) this.#busy.delete(key);
         this.#underWay -= 1;
         this.#schedule();
       });
       this.#schedule();
     });
+  }
+
+  /** The first items whose keys are free. */
+  #take(): readonly Waiting<T, R>[] {
+    const { maxBatch, keyOf } = this.#options;
+    if (this.#busy.size === 0 || keyOf === undefined) return this.#queue.splice(0, maxBatch);
+    const batch: Waiting<T, R>[] = [];
+    const left: Waiting<T, R>[] = [];
+    for (const one of this.#queue)
+      (batch.length < maxBatch && !this.#busy.has(keyOf(one.item)) ? batch : left).push(one);
+    this.#queue = left;
+    return batch;
+  }
+
+  #keysOf(batch: readonly Waiting<T, R>[]): ReadonlySet<string> {
+    const { keyOf } = this.#options;
+    return new Set(keyOf === undefined ? [] : batch.map((one) => keyOf(one.item)));
   }
 
   /** Never rejects: every outcome is told to those who wait. */

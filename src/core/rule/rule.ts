@@ -4,7 +4,7 @@ import type { OutgoingContent } from "#core/message/content.ts";
 
 /**
  * "When this happens, do that." Rules of a tenant are tried in order of `priority`, then of age; each that matches does its
- * actions, and the first one with `then: "stop"` ends the search.
+ * actions, and the first one with `onMatch: "stop"` ends the search.
  */
 export interface Rule {
   /** UUID. */
@@ -24,7 +24,7 @@ export interface Rule {
   readonly hours?: Hours;
   /** At least one; done in this order. */
   readonly actions: readonly Action[];
-  readonly then: "stop" | "continue";
+  readonly onMatch: "stop" | "continue";
   /** Counts up with each change. */
   readonly version: number;
   readonly updatedAt: Instant;
