@@ -27,7 +27,7 @@ export interface SilentCall {
 /** What is around a daemon that runs as a process of its own: Meta, a PBX, and people who call. */
 export class Outside {
   readonly meta: SimulatedMeta;
-  readonly pbx = new DemoPbx({ log: collectLog().log });
+  readonly pbx: DemoPbx;
   /** The daemon's, the same for each of its lives. */
   readonly httpPort: number;
   readonly #graphUrl: string;

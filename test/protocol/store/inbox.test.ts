@@ -18,13 +18,20 @@ afterAll(() => database.drop());
 
 const newId = () => uuidV7(Date.now(), randomBytes(16));
 
-function inbox(options: { readonly nodeId?: string; readonly url?: string } = {}): WebhookInbox {
+interface Options {
+  readonly nodeId?: string;
+  readonly url?: string;
+  readonly recorded?: () => Promise<void>;
+}
+
+function inbox(options: Options = {}): WebhookInbox {
   return new WebhookInbox({
     sql: options.url === undefined ? database.sql : connect({ url: options.url, connections: 1 }),
     nodeId: options.nodeId ?? newId(),
     clock: systemClock,
     log: quietLog(),
     random: () => randomBytes(16),
+    ...(options.recorded === undefined ? {} : { recorded: options.recorded }),
   });
 }
 
@@ -52,6 +59,19 @@ test("the same body again is a duplicate: at once, later, and on another node", 
   const again = [await one.accept("meta", body(1)), await other.accept("meta", body(1))];
   expect(again.map((answer) => answer.duplicate)).toEqual([true, true]);
   expect(new Set([...together, ...again].map((answer) => answer.id)).size).toBe(1);
+});
+
+test("a webhook stays open until what came of it is on record", async () => {
+  const recorded = Promise.withResolvers<void>();
+  const one = inbox({ recorded: () => recorded.promise });
+  const { id } = await one.accept("meta", body(1));
+  one.done(id);
+  const processed = async () => (await database.sql`select processed_at from webhook_inbox`)[0]?.["processed_at"];
+  expect(await one.flush(100)).toBe(false);
+  expect(await processed()).toBeNull();
+  recorded.resolve();
+  expect(await one.flush(5_000)).toBe(true);
+  expect(await processed()).not.toBeNull();
 });
 
 test("a thousand at once are each stored, in few statements", async () => {
