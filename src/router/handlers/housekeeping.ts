@@ -1,0 +1,77 @@
+import type { ChannelState } from "#core/channel/channel.ts";
+import { type CommunicationEvent, eventType } from "#core/event/event.ts";
+import { isObject, textOf } from "#router/about.ts";
+import type { ActionTools } from "#router/actions/action.ts";
+import type { MessageAck } from "#router/ports.ts";
+
+/**
+ * An ack may overtake the answer to the request that sent its message: for this long it waits for the message to be known. Acks
+ * of messages that ponte never sent are not held up longer, and neither is what comes behind them.
+ */
+const ACK_WAIT_MS = 2_000;
+const ACK_RETRY_MS = 150;
+
+const STATUSES = new Set<unknown>(["sent", "delivered", "read", "failed"]);
+const STATES = new Set<unknown>(["new", "connecting", "qr", "connected", "disconnected"]);
+
+/** What acks and connection updates change in ponte itself, before any rule is asked. */
+export class Housekeeping {
+  readonly #tools: ActionTools;
+
+  constructor(tools: ActionTools) {
+    this.#tools = tools;
+  }
+
+  /** A number: come again after so many milliseconds. */
+  async before(event: CommunicationEvent, attempts: number): Promise<number | undefined> {
+    if (event.type === eventType.deliveryAck) return this.#ack(event, attempts);
+    if (event.type === eventType.connectionUpdate) await this.#connection(event);
+    return undefined;
+  }
+
+  async #ack(event: CommunicationEvent, attempts: number): Promise<number | undefined> {
+    const ack = ackOf(event);
+    if (ack === undefined) return undefined;
+    const { world } = this.#tools;
+    if ((await world.inbox.ack(ack)) !== "unknown") return undefined;
+    const ageMs = world.clock.now() - event.receivedAt;
+    return ageMs < ACK_WAIT_MS ? ACK_RETRY_MS * (attempts + 1) : undefined;
+  }
+
+  async #connection(event: CommunicationEvent): Promise<void> {
+    const { provider, channelId, payload, tenantId } = event;
+    const state = payload["state"];
+    if (provider === undefined || channelId === undefined || !isState(state)) return;
+    const { world, live } = this.#tools;
+    const channel = await world.channels.find(provider, channelId);
+    if (channel === undefined || channel.tenantId !== tenantId) return;
+    const phone = textOf(payload["phone"]);
+    await world.channels.change(channel.id, { state, ...(phone === undefined ? {} : { phone }) });
+    const facts = { channel_id: channelId, provider, tenant_id: tenantId, from: channel.state, to: state };
+    const lost = state === "disconnected" && channel.state === "connected";
+    world.log[lost ? "warn" : "info"](facts, lost ? "a channel lost its connection" : "channel state");
+    live.tell({ tenantId: channel.tenantId, kind: "channel", id: channel.id, state });
+  }
+}
+
+function isState(value: unknown): value is ChannelState {
+  return STATES.has(value);
+}
+
+function ackOf({ provider, channelId, payload, occurredAt }: CommunicationEvent): MessageAck | undefined {
+  const [messageId, status, error] = [textOf(payload["message_id"]), payload["status"], payload["error"]];
+  if (provider === undefined || channelId === undefined || messageId === undefined || !isStatus(status))
+    return undefined;
+  return {
+    provider,
+    channelId,
+    providerMessageId: messageId,
+    status,
+    at: occurredAt,
+    ...(isObject(error) ? { error: { code: String(error["code"]), message: String(error["message"]) } } : {}),
+  };
+}
+
+function isStatus(value: unknown): value is MessageAck["status"] {
+  return STATUSES.has(value);
+}
