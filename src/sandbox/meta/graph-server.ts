@@ -1,6 +1,7 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { type Clock, Timers } from "#sandbox/clock.ts";
-import type { Graph, GraphCall, GraphReply } from "./graph.ts";
+import { type HttpReply, sendReply } from "#sandbox/http-reply.ts";
+import type { Graph, GraphCall } from "./graph.ts";
 
 /** An SDP of a few kilobytes is the largest thing that anybody has to say here. */
 const MAX_BODY_BYTES = 256 * 1024;
@@ -45,19 +46,8 @@ export class GraphServer {
     this.#app = undefined;
   }
 
-  #answer(reply: FastifyReply, answer: GraphReply): FastifyReply {
-    if (answer.kind === "answer") {
-      const send = (): void => {
-        answer.onSent?.();
-        reply.code(answer.status).send(answer.body);
-      };
-      if (answer.delayMs === 0) send();
-      else this.#timers.after(answer.delayMs, send);
-      return reply;
-    }
-    reply.hijack();
-    if (answer.kind === "hang_up") reply.raw.destroy();
-    return reply;
+  #answer(reply: FastifyReply, answer: HttpReply): FastifyReply {
+    return sendReply(reply, answer, this.#timers);
   }
 }
 

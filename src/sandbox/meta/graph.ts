@@ -1,7 +1,9 @@
+import type { Faults } from "#sandbox/faults.ts";
+import type { HttpReply } from "#sandbox/http-reply.ts";
 import type { Random } from "#sandbox/random.ts";
 import type { Calls } from "./calls.ts";
 import { errorBody } from "./errors.ts";
-import { errorOf, type Faults } from "./faults.ts";
+import { errorOf, type Fault } from "./faults.ts";
 import type { MetaLog } from "./log.ts";
 import type { Modes } from "./modes.ts";
 import type { BusinessNumber, CallingSettings } from "./numbers.ts";
@@ -19,26 +21,11 @@ export interface GraphCall {
   readonly body: string;
 }
 
-/** What the server shall answer, and when. */
-export type GraphReply =
-  | {
-      readonly kind: "answer";
-      readonly status: number;
-      readonly body: object;
-      readonly delayMs: number;
-      /** Runs just before the bytes go out. */
-      readonly onSent?: () => void;
-    }
-  /** Close the connection without an answer. */
-  | { readonly kind: "hang_up" }
-  /** Leave the connection open. */
-  | { readonly kind: "silent" };
-
 interface Options {
   readonly random: Random;
   readonly log: MetaLog;
   readonly calls: Calls;
-  readonly faults: Faults;
+  readonly faults: Faults<Action, Fault>;
   readonly numbers: ReadonlyMap<string, BusinessNumber>;
   readonly settings: ReadonlyMap<string, CallingSettings>;
   readonly tokens: ReadonlySet<string>;
@@ -54,7 +41,7 @@ export class Graph {
   }
 
   /** `POST /<version>/<id>/calls`. */
-  postCalls(http: GraphCall): GraphReply {
+  postCalls(http: GraphCall): HttpReply {
     const request = this.#read(http);
     const { faults, log } = this.#options;
     const fault = request.action === undefined ? undefined : faults.take(request.action);
@@ -85,7 +72,7 @@ export class Graph {
   }
 
   /** `GET` and `POST /<version>/<id>/settings`: the two switches that the call rules look at. */
-  settings(http: GraphCall): GraphReply {
+  settings(http: GraphCall): HttpReply {
     const request = { ...this.#read(http), action: undefined };
     const general = graphRules.filter((rule) => ["G1", "G2", "G3"].includes(rule.id));
     const refused = judge(general, request).at(-1);
@@ -157,7 +144,7 @@ export class Graph {
     request: CallsRequest,
     error: Parameters<typeof errorBody>[0],
     details: string | undefined,
-  ): GraphReply {
+  ): HttpReply {
     this.#log(http, request, error.httpStatus, { code: error.code, ...(details === undefined ? {} : { details }) });
     return {
       kind: "answer",

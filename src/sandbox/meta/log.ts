@@ -1,7 +1,8 @@
+import { Journal, type Timed } from "#sandbox/journal.ts";
 import type { Action } from "./rule.ts";
 
 /** Something that happened at the simulated Meta. `at` is Unix milliseconds. */
-export type Entry = EntryFacts & { readonly at: number };
+export type Entry = Timed<EntryFacts>;
 
 export type EntryFacts =
   /** A Graph request that was answered; `status` 0 when it got no answer on purpose. */
@@ -36,58 +37,45 @@ export type EntryFacts =
 
 export type Of<K extends Entry["kind"]> = Extract<Entry, { readonly kind: K }>;
 
-/** Some hundred calls, of 3 KB an entry where a body is in it; the oldest entries are forgotten. */
-const MAX_ENTRIES = 5_000;
-
 /** A record of everything, for assertions and for the page. */
 export class MetaLog {
-  readonly #now: () => number;
-  readonly #entries: Entry[] = [];
-  readonly #listeners = new Set<(entry: Entry) => void>();
+  readonly #journal: Journal<EntryFacts>;
 
   constructor(now: () => number) {
-    this.#now = now;
+    this.#journal = new Journal(now);
   }
 
   add(facts: EntryFacts): void {
-    const entry = { ...facts, at: this.#now() };
-    if (this.#entries.length >= MAX_ENTRIES) this.#entries.splice(0, MAX_ENTRIES / 10);
-    this.#entries.push(entry);
-    for (const listener of this.#listeners) listener(entry);
+    this.#journal.add(facts);
   }
 
   entries(): readonly Entry[] {
-    return this.#entries;
+    return this.#journal.entries();
   }
 
   requests(action?: Action): readonly Of<"request">[] {
-    return this.#of("request").filter((entry) => action === undefined || entry.action === action);
+    return this.#journal.of("request").filter((entry) => action === undefined || entry.action === action);
   }
 
   /** Attempts to deliver; `event` is `connect`, `terminate`, … */
   webhooks(event?: string): readonly Of<"webhook">[] {
-    return this.#of("webhook").filter((entry) => event === undefined || entry.event === event);
+    return this.#journal.of("webhook").filter((entry) => event === undefined || entry.event === event);
   }
 
   violations(rule?: string): readonly Of<"violation">[] {
-    return this.#of("violation").filter((entry) => rule === undefined || entry.rule === rule);
+    return this.#journal.of("violation").filter((entry) => rule === undefined || entry.rule === rule);
   }
 
   calls(wacid?: string): readonly Of<"call">[] {
-    return this.#of("call").filter((entry) => wacid === undefined || entry.wacid === wacid);
+    return this.#journal.of("call").filter((entry) => wacid === undefined || entry.wacid === wacid);
   }
 
   /** Calls the listener for every new entry; returns what ends that. */
   watch(listener: (entry: Entry) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#journal.watch(listener);
   }
 
   clear(): void {
-    this.#entries.length = 0;
-  }
-
-  #of<K extends Entry["kind"]>(kind: K): Of<K>[] {
-    return this.#entries.filter((entry): entry is Of<K> => entry.kind === kind);
+    this.#journal.clear();
   }
 }

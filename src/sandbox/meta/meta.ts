@@ -1,16 +1,18 @@
 import { systemClock } from "#media/transport/system-clock.ts";
 import type { Clock } from "#sandbox/clock.ts";
+import { Faults } from "#sandbox/faults.ts";
+import { HttpClient } from "#sandbox/http-client.ts";
 import { seededRandom } from "#sandbox/random.ts";
 import type { RelayPort } from "#sandbox/relay/ports.ts";
 import { CallWebhooks } from "./call-webhooks.ts";
 import { type CallRequest, Calls, type PlacedCall, type UserPhone } from "./calls.ts";
-import { Faults } from "./faults.ts";
+import type { Fault } from "./faults.ts";
 import { Graph } from "./graph.ts";
 import { GraphServer } from "./graph-server.ts";
-import { HttpClient } from "./http-client.ts";
 import { MetaLog } from "./log.ts";
 import { defaultModes, type Modes } from "./modes.ts";
 import type { BusinessNumber, CallingSettings } from "./numbers.ts";
+import type { Action } from "./rule.ts";
 import { defaultWebhookTimings, WebhookSender, type WebhookTarget, type WebhookTimings } from "./webhook-sender.ts";
 
 export interface MetaOptions {
@@ -39,7 +41,7 @@ const RING_MS = { min: 30_000, max: 60_000 };
  */
 export class SimulatedMeta {
   /** Graph requests that shall go wrong. */
-  readonly faults: Faults;
+  readonly faults: Faults<Action, Fault>;
   /** Everything that happened. */
   readonly log: MetaLog;
   /** How calls that start from now on behave. */

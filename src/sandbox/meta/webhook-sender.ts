@@ -1,24 +1,18 @@
 import { createHmac } from "node:crypto";
-import { type Clock, Timers } from "#sandbox/clock.ts";
+import type { Clock } from "#sandbox/clock.ts";
+import { Courier, type WebhookTimings } from "#sandbox/courier.ts";
+import type { HttpSend } from "#sandbox/http-client.ts";
 import { type Random, randomInteger } from "#sandbox/random.ts";
-import type { HttpSend } from "./http-client.ts";
 import type { MetaLog } from "./log.ts";
 import { metaJson } from "./payload.ts";
+
+export type { WebhookTimings };
 
 /** Where an app wants its webhooks. */
 export interface WebhookTarget {
   readonly url: string;
   readonly verifyToken: string;
   readonly appSecret: string;
-}
-
-export interface WebhookTimings {
-  /** From the event to its first delivery. */
-  readonly delayMs: number;
-  /** Without an answer after this the delivery counts as failed. */
-  readonly timeoutMs: number;
-  /** Waiting times before each repetition; after the last one the event is lost. */
-  readonly retryDelaysMs: readonly number[];
 }
 
 /** 20 s is Meta's; the back-off for calls is not documented ("likely shorter" than the 7 days of messages). */
@@ -48,17 +42,13 @@ interface Options {
 /** Delivers webhooks as Meta does: address verified first, signed, repeated with the same bytes until somebody says 200. */
 export class WebhookSender {
   readonly #options: Options;
-  readonly #timers: Timers;
-  readonly #inFlight = new Set<AbortController>();
-  readonly #waiting = new Set<() => void>();
-  readonly #running = new Set<Promise<boolean>>();
+  readonly #courier: Courier;
   #target: WebhookTarget | undefined;
   #verified: Promise<boolean> | undefined;
-  #stopped = false;
 
   constructor(options: Options) {
     this.#options = options;
-    this.#timers = new Timers(options.clock);
+    this.#courier = new Courier(options.clock, options.send);
   }
 
   /** Sets where webhooks go, and verifies the address at once (W1). False: it did not give the challenge back. */
@@ -70,43 +60,29 @@ export class WebhookSender {
 
   /** Resolves with true when somebody answered 2xx, false when the event was given up. */
   deliver(delivery: Delivery): Promise<boolean> {
-    const running = this.#run(delivery);
-    this.#running.add(running);
-    void running.finally(() => this.#running.delete(running));
-    return running;
+    const { delayMs, retryDelaysMs } = this.#options.timings;
+    const body = metaJson(delivery.body);
+    return this.#courier.deliver(
+      { delayMs, retryDelaysMs: delivery.signature === "right" ? retryDelaysMs : [] },
+      (count) => this.#attempt(delivery, body, count),
+    );
   }
 
   /** Resolves when nothing is under way. */
-  async idle(): Promise<void> {
-    while (this.#running.size > 0) await Promise.all(this.#running);
+  idle(): Promise<void> {
+    return this.#courier.idle();
   }
 
   stop(): void {
-    this.#stopped = true;
-    this.#timers.cancelAll();
-    for (const controller of this.#inFlight) controller.abort();
-    for (const wake of [...this.#waiting]) wake();
-  }
-
-  async #run(delivery: Delivery): Promise<boolean> {
-    await this.#pause(this.#options.timings.delayMs);
-    const body = metaJson(delivery.body);
-    const delays = delivery.signature === "right" ? this.#options.timings.retryDelaysMs : [];
-    for (let attempt = 1; !this.#stopped; attempt += 1) {
-      if (await this.#attempt(delivery, body, attempt)) return true;
-      const delayMs = delays[attempt - 1];
-      if (delayMs === undefined) return false;
-      await this.#pause(delayMs);
-    }
-    return false;
+    this.#courier.stop();
   }
 
   async #attempt(delivery: Delivery, body: string, attempt: number): Promise<boolean> {
     const target = this.#target;
-    if (target === undefined || !(await this.#isVerified(target)) || this.#stopped) return false;
+    if (target === undefined || !(await this.#isVerified(target)) || this.#courier.stopped) return false;
     const startedAt = this.#options.clock.now();
     const status = await this.#post(target, body, delivery.signature);
-    if (this.#stopped) return false;
+    if (this.#courier.stopped) return false;
     const { event, wacids } = delivery;
     const tookMs = this.#options.clock.now() - startedAt;
     this.#options.log.add({ kind: "webhook", event, wacids, body, attempt, status, tookMs });
@@ -129,18 +105,8 @@ export class WebhookSender {
     return (await this.#request({ method: "POST", url: target.url, headers, body }))?.status ?? 0;
   }
 
-  async #request(request: Parameters<HttpSend>[0]): Promise<Awaited<ReturnType<HttpSend>> | undefined> {
-    const controller = new AbortController();
-    this.#inFlight.add(controller);
-    const cancel = this.#timers.after(this.#options.timings.timeoutMs, () => controller.abort());
-    try {
-      return await this.#options.send(request, controller.signal);
-    } catch {
-      return undefined; // No answer is an outcome; whoever asked repeats or gives up.
-    } finally {
-      cancel();
-      this.#inFlight.delete(controller);
-    }
+  #request(request: Parameters<HttpSend>[0]): Promise<Awaited<ReturnType<HttpSend>> | undefined> {
+    return this.#courier.request(request, this.#options.timings.timeoutMs);
   }
 
   /** An address that failed is tried again with the next delivery. */
@@ -164,20 +130,8 @@ export class WebhookSender {
     const ok = answer?.status === 200 && answer.body === challenge;
     const told = answer === undefined ? "no answer" : `status ${answer.status}`;
     const text = ok ? "The webhook's address gave the challenge back" : `The challenge did not come back: ${told}`;
-    if (!this.#stopped) this.#options.log.add({ kind: "verification", ok, text });
+    if (!this.#courier.stopped) this.#options.log.add({ kind: "verification", ok, text });
     return ok;
-  }
-
-  #pause(delayMs: number): Promise<void> {
-    if (delayMs <= 0 || this.#stopped) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        this.#waiting.delete(wake);
-        resolve();
-      };
-      this.#waiting.add(wake);
-      this.#timers.after(delayMs, wake);
-    });
   }
 }
 

@@ -1,5 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
-import { Faults } from "#sandbox/meta/faults.ts";
+import { Faults } from "#sandbox/faults.ts";
+import type { Fault } from "#sandbox/meta/faults.ts";
+import type { Action } from "#sandbox/meta/rule.ts";
 import { seededRandom } from "#sandbox/random.ts";
 import { Bench } from "./support.ts";
 
@@ -59,7 +61,7 @@ test("G34: a slow answer is made at once and told late", () => {
 });
 
 test("faults come in the order they were asked for, for one action or any, until they are cleared", () => {
-  const faults = new Faults(seededRandom(1));
+  const faults = new Faults<Action, Fault>(seededRandom(1));
   const slow = { kind: "slow", delayMs: 1 } as const;
   const lost = { kind: "answer_lost" } as const;
   faults.next("accept", slow, 2);
@@ -78,7 +80,7 @@ test("faults come in the order they were asked for, for one action or any, until
 
 test("faults by chance keep to their ratio, and the same seed brings the same ones", () => {
   const draw = (): (string | undefined)[] => {
-    const faults = new Faults(seededRandom(9));
+    const faults = new Faults<Action, Fault>(seededRandom(9));
     faults.sometimes(0.2, [{ kind: "silent" }, { kind: "answer_lost" }]);
     return Array.from({ length: 1000 }, () => faults.take("accept")?.kind);
   };

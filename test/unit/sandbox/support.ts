@@ -1,10 +1,13 @@
+import { Faults } from "#sandbox/faults.ts";
+import type { HttpReply } from "#sandbox/http-reply.ts";
 import { CallWebhooks } from "#sandbox/meta/call-webhooks.ts";
 import { type CallEnd, Calls, type PlacedCall, type UserPhone } from "#sandbox/meta/calls.ts";
-import { Faults } from "#sandbox/meta/faults.ts";
-import { Graph, type GraphReply } from "#sandbox/meta/graph.ts";
+import type { Fault } from "#sandbox/meta/faults.ts";
+import { Graph } from "#sandbox/meta/graph.ts";
 import { MetaLog } from "#sandbox/meta/log.ts";
 import { defaultModes, type Modes } from "#sandbox/meta/modes.ts";
 import type { BusinessNumber, CallingSettings, WhatsAppUser } from "#sandbox/meta/numbers.ts";
+import type { Action } from "#sandbox/meta/rule.ts";
 import type { Delivery } from "#sandbox/meta/webhook-sender.ts";
 import { seededRandom } from "#sandbox/random.ts";
 import type { RelayCall, RelayEvents, RelayPort } from "#sandbox/relay/ports.ts";
@@ -123,7 +126,7 @@ export class Bench {
   readonly clock = new FakeClock();
   readonly relay = new FakeRelay();
   readonly log = new MetaLog(() => this.clock.now());
-  readonly faults = new Faults(seededRandom(7));
+  readonly faults = new Faults<Action, Fault>(seededRandom(7));
   readonly deliveries: Delivery[] = [];
   readonly settings = new Map<string, CallingSettings>([
     [number.phoneNumberId, { status: "ENABLED", sip: "DISABLED" }],
@@ -178,7 +181,7 @@ export class Bench {
   post(
     body: unknown,
     more: { readonly token?: string; readonly version?: string; readonly id?: string } = {},
-  ): { readonly status: number; readonly body: Record<string, unknown>; readonly reply: GraphReply } {
+  ): { readonly status: number; readonly body: Record<string, unknown>; readonly reply: HttpReply } {
     const version = more.version ?? "v23.0";
     const phoneNumberId = more.id ?? number.phoneNumberId;
     const reply = this.#graph.postCalls({

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from "vitest";
-import type { HttpAnswer, HttpRequest } from "#sandbox/meta/http-client.ts";
+import type { HttpAnswer, HttpRequest } from "#sandbox/http-client.ts";
 import { MetaLog } from "#sandbox/meta/log.ts";
 import { type Delivery, signBody, WebhookSender } from "#sandbox/meta/webhook-sender.ts";
 import { seededRandom } from "#sandbox/random.ts";
