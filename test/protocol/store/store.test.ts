@@ -5,6 +5,7 @@ import { startEmbedded } from "#store/embedded/cluster.ts";
 import { openStore, type Store } from "#store/store.ts";
 import { aCall, NOW } from "#test/support/calls.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
+import { anEvent } from "#test/support/router-store.ts";
 
 /** The whole store on an embedded database, from one life of the daemon to the next. */
 
@@ -45,6 +46,26 @@ test("what one life of the daemon left, the next one finds: records, webhooks, a
   await store.calls.ping();
   await store.close();
   await expect(store.calls.ping()).rejects.toMatchObject({ code: "store_unavailable" });
+});
+
+test("an event that one life of the daemon was at, the next one takes up at once", async () => {
+  const former = await open();
+  const event = anEvent();
+  const woken: string[] = [];
+  former.queue.onWork((pool) => woken.push(pool));
+  await former.intake.accept(event);
+  expect(woken).toEqual(["route"]);
+  const claim = { pool: "route", lanes: 1, jobsPerLane: 1, leaseMs: 3_600_000, exceptTargets: [] } as const;
+  expect((await former.queue.claim(claim)).length).toBe(1);
+  await former.close();
+
+  const store = await open();
+  expect(await store.queue.claim(claim)).toEqual([]);
+  expect(await store.queue.recover()).toBe(1);
+  const [lane] = await store.queue.claim(claim);
+  expect(lane?.jobs.map((job) => job.eventId)).toEqual([event.eventId]);
+  expect(await store.events.load(event.eventId)).toMatchObject({ status: "received" });
+  await store.close();
 });
 
 test("a store that cannot be opened leaves nothing running, so that the next attempt succeeds", async () => {
