@@ -300,5 +300,6 @@ export interface CallReaderPort {
 }
 
 export interface ApiKeysPort {
-  verify(key: string): Promise<{ readonly id: string; readonly name: string } | undefined>;
+  /** `tenantId`: whose key it is; absent where there is one tenant only. */
+  verify(key: string): Promise<{ readonly id: string; readonly name: string; readonly tenantId?: string } | undefined>;
 }

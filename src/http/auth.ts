@@ -2,11 +2,14 @@ import { isIPv6 } from "node:net";
 import type { FastifyRequest } from "fastify";
 import type { ApiKeysPort, Clock } from "#engine/ports.ts";
 import { ApiError } from "./errors.ts";
+import { refuseForgery, type Sessions } from "./session.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
     /** Name of the API key that the request came with; empty where none is needed. */
     keyName: string;
+    /** Tenant of that key; empty where the key names none and no other is set. */
+    tenantId: string;
   }
 }
 
@@ -82,29 +85,60 @@ function keyOf(request: FastifyRequest): string | undefined {
   return typeof header === "string" && header !== "" ? header : undefined;
 }
 
+export interface Authentication {
+  readonly keys: ApiKeysPort;
+  readonly failures: FailedAttempts;
+  /** Of the pages, where there are any. */
+  readonly sessions?: Sessions;
+  /** Of keys that name no tenant. */
+  readonly tenantId?: string;
+}
+
+const challenge = { "www-authenticate": 'Bearer realm="ponte"' };
+
 /** The hook that lets only requests with a good API key pass. The comparison in constant time is the port's. */
-export function requireApiKey(keys: ApiKeysPort, failures: FailedAttempts) {
+export function requireApiKey(authentication: Authentication) {
   return async (request: FastifyRequest): Promise<void> => {
-    const blockedMs = failures.blockedForMs(request.ip);
-    if (blockedMs > 0)
-      throw new ApiError(429, "too_many_failed_attempts", "Too many wrong API keys came from this address.", {
-        headers: { "retry-after": String(Math.ceil(blockedMs / 1_000)) },
-      });
-    const key = keyOf(request);
-    const headers = { "www-authenticate": 'Bearer realm="ponte"' };
+    refuseGuessers(authentication, request);
+    const key = keyOf(request) ?? sessionKey(authentication, request);
     if (key === undefined)
       throw new ApiError(401, "api_key_missing", "An API key is needed.", {
         hint: "Send it as Authorization: Bearer <key>, or as X-Api-Key: <key>.",
-        headers,
+        headers: challenge,
       });
-    const owner = key.length > MAX_KEY_LENGTH ? undefined : await keys.verify(key);
-    if (owner === undefined) {
-      failures.failed(request.ip);
-      throw new ApiError(401, "api_key_wrong", "This API key is not known.", {
-        hint: "A key is shown once, when it is made; one can also be set with PONTE_API_KEY.",
-        headers,
-      });
-    }
-    request.keyName = owner.name;
+    await acceptKey(authentication, request, key);
   };
+}
+
+/** Refuses an address that has sent too many wrong keys. */
+export function refuseGuessers({ failures }: Authentication, request: FastifyRequest): void {
+  const blockedMs = failures.blockedForMs(request.ip);
+  if (blockedMs > 0)
+    throw new ApiError(429, "too_many_failed_attempts", "Too many wrong API keys came from this address.", {
+      headers: { "retry-after": String(Math.ceil(blockedMs / 1_000)) },
+    });
+}
+
+/** Lets the request act for the owner of the key, or refuses it and counts that. */
+export async function acceptKey(
+  { keys, failures, tenantId }: Authentication,
+  request: FastifyRequest,
+  key: string,
+): Promise<void> {
+  const owner = key.length > MAX_KEY_LENGTH ? undefined : await keys.verify(key);
+  if (owner === undefined) {
+    failures.failed(request.ip);
+    throw new ApiError(401, "api_key_wrong", "This API key is not known.", {
+      hint: "A key is shown once, when it is made; one can also be set with PONTE_API_KEY.",
+      headers: challenge,
+    });
+  }
+  request.keyName = owner.name;
+  request.tenantId = owner.tenantId ?? tenantId ?? "";
+}
+
+function sessionKey({ sessions }: Authentication, request: FastifyRequest): string | undefined {
+  const key = sessions?.keyOf(request);
+  if (key !== undefined) refuseForgery(request);
+  return key;
 }

@@ -2,14 +2,28 @@ import { randomUUID } from "node:crypto";
 import Fastify from "fastify";
 import type { ApiKeysPort, CallReaderPort, Clock, Log, SwitchboardPort } from "#engine/ports.ts";
 import type { App } from "./app.ts";
-import { FailedAttempts, requireApiKey } from "./auth.ts";
+import { type Authentication, FailedAttempts, requireApiKey } from "./auth.ts";
 import { callRoutes } from "./calls.ts";
+import { channelRoutes } from "./channels.ts";
+import { strictly } from "./check.ts";
+import { conversationRoutes } from "./conversations.ts";
+import { deliveryRoutes } from "./deliveries.ts";
+import { endpointRoutes } from "./endpoints.ts";
 import { ApiError, answerErrors, answerGarbage, answerUnknown } from "./errors.ts";
+import { eventIntakeRoutes } from "./event-intake.ts";
+import { eventLogRoutes } from "./event-log.ts";
 import type { EventStreams } from "./events.ts";
 import { healthRoutes } from "./health.ts";
+import { liveRoutes } from "./live.ts";
 import { metaWebhookRoutes } from "./meta-webhook.ts";
 import { collectOpenApi, openApiRoute } from "./openapi.ts";
+import { type PageParts, pageRoutes } from "./page-files.ts";
 import type { MetaWebhookPort, ReadyCheck } from "./ports.ts";
+import type { RouterParts } from "./router-parts.ts";
+import { ruleRoutes } from "./rules.ts";
+import { Sessions } from "./session.ts";
+import { signInRoutes } from "./sign-in.ts";
+import { wppWebhookRoutes } from "./wpp-webhook.ts";
 
 export interface AppParts {
   /** Of ponte, for `/live` and the documentation. */
@@ -23,6 +37,10 @@ export interface AppParts {
   readonly apiKeys: ApiKeysPort;
   readonly metaWebhook: MetaWebhookPort;
   readonly readyChecks: readonly ReadyCheck[];
+  /** Messages and events; absent: calls alone. */
+  readonly router?: RouterParts;
+  /** The pages for people; absent: none are served. */
+  readonly pages?: PageParts;
 }
 
 /** Bodies of the API are small; webhooks have a limit of their own. */
@@ -44,13 +62,49 @@ export async function buildApp(parts: AppParts, streams: EventStreams, stopping:
   healthRoutes(app, { ...parts, stopping });
   openApiRoute(app);
   app.register(async (scope: App) => metaWebhookRoutes(scope, parts.metaWebhook));
+  const sessions = parts.pages && new Sessions(parts.clock, parts.pages.sessionSecret);
+  const authentication: Authentication = {
+    keys: parts.apiKeys,
+    failures: new FailedAttempts(parts.clock),
+    ...(sessions === undefined ? {} : { sessions }),
+    ...(parts.router === undefined ? {} : { tenantId: parts.router.tenantId }),
+  };
   app.register(async (scope: App) => {
-    scope.addHook("onRequest", requireApiKey(parts.apiKeys, new FailedAttempts(parts.clock)));
+    scope.addHook("onRequest", requireApiKey(authentication));
     callRoutes(scope, parts);
     streams.routes(scope);
   });
+  if (parts.router !== undefined) messaging(app, parts, parts.router, streams, authentication);
+  if (parts.pages !== undefined) pageRoutes(app, parts.pages);
+  if (sessions !== undefined)
+    app.register(async (scope: App) => signInRoutes(scope.setValidatorCompiler(strictly), authentication, sessions));
   await app.ready();
   return app;
+}
+
+/** Messages and events, in scopes whose bodies are checked as they are. */
+function messaging(
+  app: App,
+  { clock, log }: AppParts,
+  router: RouterParts,
+  streams: EventStreams,
+  authentication: Authentication,
+): void {
+  const { gatewayWebhook } = router;
+  const parts = { ...router, clock, log };
+  if (gatewayWebhook !== undefined) app.register(async (scope: App) => wppWebhookRoutes(scope, gatewayWebhook));
+  app.register(async (scope: App) => eventIntakeRoutes(scope, parts, authentication));
+  app.register(async (scope: App) => {
+    scope.setValidatorCompiler(strictly);
+    scope.addHook("onRequest", requireApiKey(authentication));
+    channelRoutes(scope, parts);
+    conversationRoutes(scope, parts);
+    eventLogRoutes(scope, parts);
+    ruleRoutes(scope, parts);
+    endpointRoutes(scope, parts);
+    deliveryRoutes(scope, parts);
+    liveRoutes(scope, router.service, streams);
+  });
 }
 
 function bareApp({ trustedProxies, log }: AppParts): App {
@@ -72,6 +126,7 @@ function bareApp({ trustedProxies, log }: AppParts): App {
   });
   app.server.maxConnections = MAX_CONNECTIONS;
   app.decorateRequest("keyName", "");
+  app.decorateRequest("tenantId", "");
   // Response schemas are documentation: a test holds answers against them, and nothing is dropped or bent on the way out.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   return app;

@@ -49,6 +49,7 @@ const meanings: Readonly<Record<number, string>> = {
   415: "The body is of a type that is not understood.",
   429: "Too many wrong API keys, or too many streams; `Retry-After` says when to try again.",
   500: "A defect of ponte; the log has the details under the request id.",
+  502: "Another system gave no usable answer.",
   503: "Something that is needed is away at the moment; try again later.",
 };
 
@@ -88,7 +89,11 @@ const fastifyCodes: Readonly<Record<number, string>> = {
 function fromPonteError(error: PonteError, requestId: string): ApiError {
   if (error.code === "bad_cursor")
     return new ApiError(400, "invalid_request", "Query parameter cursor is not one that ponte gave out.", {
-      hint: "Take next of the page before as it is, or leave cursor out to start at the newest call.",
+      hint: "Take next of the page before as it is, or leave cursor out to start at the newest.",
+    });
+  if (error.code === "event_refused")
+    return new ApiError(400, error.code, "The event cannot be stored as it is.", {
+      hint: "Text must be valid Unicode without the character U+0000, and numbers finite.",
     });
   // The message of a store failure may name hosts and statements, and webhooks are answered without a key.
   if (error.retryable)

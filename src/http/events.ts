@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import Type from "typebox";
-import type { CallEvent, Clock, Log, SwitchboardPort } from "#engine/ports.ts";
+import type { Clock, Log, SwitchboardPort } from "#engine/ports.ts";
 import type { App } from "./app.ts";
 import { eventView } from "./call-view.ts";
 import { ApiError, refusals } from "./errors.ts";
@@ -34,7 +35,7 @@ const schema = {
   },
 } as const;
 
-/** Everybody who listens to `GET /v1/events`. */
+/** Everybody who listens to `GET /v1/events` and `GET /v1/live`. */
 export class EventStreams {
   readonly #switchboard: SwitchboardPort;
   readonly #clock: Clock;
@@ -54,34 +55,43 @@ export class EventStreams {
 
   routes(app: App): void {
     app.get("/v1/events", { schema }, (request, reply) => {
-      if (this.#open.size >= MAX_STREAMS || this.#stopped)
-        throw new ApiError(503, "too_many_streams", `There are ${MAX_STREAMS} streams already.`, {
-          hint: "Close one.",
-          headers: { "retry-after": "5" },
-        });
-      reply.hijack();
-      reply.raw.writeHead(200, {
-        "content-type": "text/event-stream",
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        // nginx would otherwise gather events in its buffer.
-        "x-accel-buffering": "no",
-        "x-request-id": request.id,
-      });
-      this.#serve(reply.raw, request.query.call_id);
+      const { call_id: onlyCall } = request.query;
+      this.open(request, reply, (send) =>
+        this.#switchboard.watch((callId, event) => {
+          if (onlyCall === undefined || callId === onlyCall) send({ call_id: callId, ...eventView(event) });
+        }),
+      );
     });
   }
 
-  #serve(stream: ServerResponse, onlyCall: string | undefined): void {
+  /** Makes the answer a stream of server-sent events. `subscribe` is given what sends one, and returns what unsubscribes. */
+  open(request: FastifyRequest, reply: FastifyReply, subscribe: (send: (message: object) => void) => () => void): void {
+    if (this.#open.size >= MAX_STREAMS || this.#stopped)
+      throw new ApiError(503, "too_many_streams", `There are ${MAX_STREAMS} streams already.`, {
+        hint: "Close one.",
+        headers: { "retry-after": "5" },
+      });
+    reply.hijack();
+    reply.raw.writeHead(200, {
+      "content-type": "text/event-stream",
+      "cache-control": "no-store",
+      "x-content-type-options": "nosniff",
+      // nginx would otherwise gather events in its buffer.
+      "x-accel-buffering": "no",
+      "x-request-id": request.id,
+    });
+    this.#serve(reply.raw, subscribe);
+  }
+
+  #serve(stream: ServerResponse, subscribe: (send: (message: object) => void) => () => void): void {
     const send = (text: string): void => {
       stream.write(text);
       if (stream.writableLength <= MAX_BACKLOG_BYTES) return;
       this.#log.warn({ backlog_bytes: stream.writableLength }, "event stream cut: its listener reads too slowly");
       stream.destroy();
     };
-    const unwatch = this.#switchboard.watch((callId, event) => {
-      if (onlyCall === undefined || callId === onlyCall) send(message(callId, event));
-    });
+    // JSON holds no line break, so a message is one `data` line.
+    const unwatch = subscribe((message) => send(`data: ${JSON.stringify(message)}\n\n`));
     let cancel = (): void => undefined;
     const keepAlive = (): void => {
       cancel = this.#clock.after(KEEP_ALIVE_MS, () => {
@@ -109,9 +119,4 @@ export class EventStreams {
       stream.end();
     }
   }
-}
-
-/** JSON holds no line break, so a message is one `data` line. */
-function message(callId: string, event: CallEvent): string {
-  return `data: ${JSON.stringify({ call_id: callId, ...eventView(event) })}\n\n`;
 }

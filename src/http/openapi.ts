@@ -10,11 +10,18 @@ export async function collectOpenApi(app: App, version: string): Promise<void> {
       info: {
         title: "ponte",
         version,
-        description: "Connects WhatsApp calls to a SIP PBX. Times are ISO 8601 in UTC; a name ends in its unit.",
+        description:
+          "Connects WhatsApp calls and messages to what a company already has. Times are ISO 8601 in UTC; a name ends in its unit.",
         license: { name: "MIT", identifier: "MIT" },
       },
       tags: [
         { name: "calls", description: "What was called, what happened, and ending it." },
+        { name: "channels", description: "Connecting WhatsApp numbers." },
+        { name: "conversations", description: "The inbox: what is said with whom, and replying." },
+        { name: "events", description: "What happened, what came of it, and doing it again." },
+        { name: "rules", description: "What happens when something happens." },
+        { name: "endpoints", description: "Outgoing webhooks and their deliveries." },
+        { name: "pages", description: "For people." },
         { name: "health", description: "For orchestrators and load balancers." },
         { name: "webhooks", description: "What others call when something happened." },
         { name: "documentation", description: "This page." },
@@ -23,6 +30,8 @@ export async function collectOpenApi(app: App, version: string): Promise<void> {
         securitySchemes: {
           bearer: { type: "http", scheme: "bearer", description: "Authorization: Bearer <API key>" },
           header: { type: "apiKey", in: "header", name: "X-Api-Key" },
+          ingestion: { type: "apiKey", in: "header", name: "X-Event-Ingestion-Secret" },
+          cookie: { type: "apiKey", in: "cookie", name: "ponte_session" },
         },
       },
       security: [{ bearer: [] }, { header: [] }],

@@ -108,7 +108,7 @@ test("has room for 50", async () => {
 });
 
 test("cuts a listener that does not read", async () => {
-  await listen();
+  const listener = await listen();
   const big = { at: 0, type: "x", data: { text: "x".repeat(1_000_000) } };
   // The kernel's buffers take some megabytes before anything waits in ours.
   for (let i = 0; i < 100 && house.watchers.size > 0; i++) {
@@ -117,4 +117,5 @@ test("cuts a listener that does not read", async () => {
   }
   expect(house.watchers.size).toBe(0);
   expect(house.collected.lines().some(({ msg }) => msg.startsWith("event stream cut"))).toBe(true);
+  await listener.close().catch(() => undefined);
 });
