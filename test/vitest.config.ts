@@ -7,11 +7,15 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** Vitest leaves one core to itself, which of two is half; most of our tests wait for the wire. */
 const maxWorkers = Math.max(2, availableParallelism() - 1);
 
+/** Fails whoever leaves a socket, a child, a thread or a timer behind. */
+const setupFiles = ["test/support/check-leftovers.ts"];
+
 const report = process.env["PONTE_TEST_REPORT"];
 
 /**
  * One project per suite. `unit` is pure and runs in milliseconds; `protocol` speaks the wire over loopback; `e2e` places
- * calls that are heard, one file at a time, because its audio is measured. The suites run one after the other.
+ * calls that are heard. The suites run one after the other; where real peers join in, the e2e suite takes one file at a time,
+ * because two browsers and two PBXs are too much for two cores.
  */
 export default defineConfig({
   root,
@@ -39,6 +43,7 @@ export default defineConfig({
         test: {
           name: "protocol",
           include: ["test/protocol/**/*.test.ts"],
+          setupFiles,
           testTimeout: 20_000,
           pool: "forks",
           sequence: { groupOrder: 1 },
@@ -49,10 +54,11 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
+          setupFiles,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           pool: "forks",
-          fileParallelism: false,
+          fileParallelism: process.env["PONTE_REQUIRE_PEERS"] !== "1",
           sequence: { groupOrder: 2 },
         },
       },

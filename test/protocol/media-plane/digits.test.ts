@@ -75,7 +75,7 @@ test.concurrent.each(rows)("digits go both ways, once each and in order: $name",
   }
 });
 
-test("a digit of our own is sent to a side that takes them, and to no other", async () => {
+test.concurrent("a digit of our own is sent to a side that takes them, and to no other", async () => {
   const { relay, pbx, call, story } = await stage.call((it) => {
     const { digits: _, ...session } = it.describe(PCMU);
     return session;
