@@ -23,6 +23,13 @@ export interface NewKey {
   readonly secret: string;
 }
 
+interface KeyRow {
+  readonly id: string;
+  readonly name: string;
+  readonly tenant_id: string;
+  readonly hash: Buffer;
+}
+
 /** Keys of the API. Only their hashes are stored; they have 256 bits of chance, so that a fast hash is enough. */
 export class ApiKeys implements ApiKeysPort {
   readonly #sql: Sql;
@@ -31,11 +38,11 @@ export class ApiKeys implements ApiKeysPort {
     this.#sql = sql;
   }
 
-  async create(name: string): Promise<NewKey> {
+  async create(name: string, tenantId: string = DEFAULT_TENANT): Promise<NewKey> {
     const key = newKey();
     await this.#sql`
       insert into api_keys (id, tenant_id, name, prefix, hash)
-      values (${key.id}, ${DEFAULT_TENANT}, ${name}, ${prefixOf(key.secret)}, ${hashOf(key.secret)})`;
+      values (${key.id}, ${tenantId}, ${name}, ${prefixOf(key.secret)}, ${hashOf(key.secret)})`;
     return key;
   }
 
@@ -63,14 +70,14 @@ export class ApiKeys implements ApiKeysPort {
       on conflict (hash) do update set revoked_at = null`;
   }
 
-  async verify(key: string): Promise<{ readonly id: string; readonly name: string } | undefined> {
+  async verify(key: string): ReturnType<ApiKeysPort["verify"]> {
     if (key.length === 0 || key.length > MAX_KEY_LENGTH) return undefined;
     const hash = hashOf(key);
     try {
-      const [row] = await this.#sql<{ readonly id: string; readonly name: string; readonly hash: Buffer }[]>`
-        select id, name, hash from api_keys where hash = ${hash} and revoked_at is null`;
+      const [row] = await this.#sql<KeyRow[]>`
+        select id, name, tenant_id, hash from api_keys where hash = ${hash} and revoked_at is null`;
       if (row === undefined || !timingSafeEqual(row.hash, hash)) return undefined;
-      return { id: row.id, name: row.name };
+      return { id: row.id, name: row.name, tenantId: row.tenant_id };
     } catch (error) {
       throw storeFailure(error);
     }

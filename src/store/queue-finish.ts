@@ -119,12 +119,12 @@ export async function finishJobs(sql: Sql, completions: readonly Completion[]): 
         state = excluded.state, error = excluded.error, detail = excluded.detail, rule_version = excluded.rule_version,
         planned_at = now(), started_at = null, settled_at = excluded.settled_at
         where e.state = 'dead'
-      returning e.key, e.event_id, e.state, e.xmax::text <> '0' as revived
+      returning e.key, e.event_id, e.state, e.error, e.xmax::text <> '0' as revived
     ), work as materialized (
       select w.* from wanted w join planned p on p.key = w.effect_key where w.lane is not null and p.state = 'planned'
     ), ${addJobs(sql, "work")}, news as (
       select event_id, (state = 'planned')::int as open, (state = 'dead')::int - revived::int as dead,
-        false as routing, null::text as routed, null::text as result, null::text as error
+        false as routing, null::text as routed, null::text as result, error
       from planned
       union all
       select event_id, -1, (state in ('dead', 'unknown'))::int, false, null, null, null from settled

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { ApiKeys } from "#store/api-keys.ts";
+import { DEFAULT_TENANT } from "#store/tenant.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
 
 let database: TestDatabase;
@@ -16,7 +17,7 @@ afterAll(() => database.drop());
 
 test("a key that was made is known, with its name, until it is revoked", async () => {
   const { id, secret } = await keys.create("dashboard");
-  expect(await keys.verify(secret)).toEqual({ id, name: "dashboard" });
+  expect(await keys.verify(secret)).toEqual({ id, name: "dashboard", tenantId: DEFAULT_TENANT });
   expect(await keys.revoke(id)).toBe(true);
   expect(await keys.verify(secret)).toBeUndefined();
   expect(await keys.revoke(id)).toBe(false);
