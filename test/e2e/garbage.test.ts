@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
-import { type AddressInfo, createConnection, createServer } from "node:net";
+import { createConnection } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -21,6 +21,7 @@ import {
   terminate,
   webhook,
 } from "#test/support/fixtures/webhooks/webhooks.ts";
+import { freeTcpPort } from "#test/support/free-port.ts";
 import { eventually, TestWorld } from "#test/support/world.ts";
 import { mutate, seededRandom } from "#test/unit/media/transport/support.ts";
 
@@ -51,7 +52,8 @@ let callId: string;
 beforeAll(async () => {
   relay = new AttackedRelay();
   const numbers = { echo: { target: "600", trunk: "pcmu" }, busy: { target: "640" } } as const;
-  const port = await freePort();
+  // The agent listens on both, and the world tells the one of UDP.
+  const port = await freeTcpPort();
   world = await TestWorld.start({ numbers, relay, settings: { http: { port: 0 }, sip: { port } } });
   call = await world.call("echo");
   expect(await call.answered).toBe(true);
@@ -237,16 +239,6 @@ async function drained(): Promise<void> {
   }
   const { media, sip } = await world.sandbox.daemon.counters();
   expect({ media: media.calls, legs: sip.legs }).toEqual({ media: 1, legs: 1 });
-}
-
-/** A port that is free for UDP and TCP: the agent listens on both, and the world tells the one of UDP. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 async function socketAt(address: string): Promise<Socket> {

@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,7 +7,7 @@ import { createInterface } from "node:readline";
 import type { Modes } from "#sandbox/meta/modes.ts";
 import { valuesOf } from "#sandbox/meta/sdp-view.ts";
 import type { RelayCall, RelayEvents, RelayPort, RelayStatistics } from "#sandbox/relay/ports.ts";
-import { freePort } from "./daemon-process.ts";
+import { freeTcpPort, freeUdpPort } from "./free-port.ts";
 import { soundOf } from "./ogg-opus.ts";
 import { pathOf } from "./peers.ts";
 
@@ -54,7 +53,7 @@ export class PionRelay implements RelayPort {
     this.#folder = await mkdtemp(join(tmpdir(), "ponte-pion-"));
     const voice = join(this.#folder, "voice.opus");
     await writeFile(voice, this.#voice);
-    const [listen, media] = [`127.0.0.1:${await freePort()}`, await freeUdpPort()];
+    const [listen, media] = [`127.0.0.1:${await freeTcpPort()}`, await freeUdpPort()];
     this.#url = `http://${listen}`;
     const options = ["-listen", listen, "-bind", "127.0.0.1", "-port", String(media), "-meta", "-lite"];
     this.#process = spawn(pathOf("pion"), [...options, "-opus", voice, "-record", this.#folder], {
@@ -169,12 +168,3 @@ export class PionRelay implements RelayPort {
 }
 
 const nothing: RelayStatistics = { fromBusiness: 0, toBusiness: 0, heldBack: 0, lost: 0, digits: "" };
-
-async function freeUdpPort(): Promise<number> {
-  const socket = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(socket, "listening");
-  const { port } = socket.address();
-  socket.close();
-  await once(socket, "close");
-  return port;
-}

@@ -7,7 +7,7 @@ import type { CallEnd, PlacedCall } from "#sandbox/meta/calls.ts";
 import type { Modes } from "#sandbox/meta/modes.ts";
 import { valuesOf, viewSdp } from "#sandbox/meta/sdp-view.ts";
 import { buildRtp, DIGITS_PT, digitPayload, OPUS_PT, readRtp } from "#sandbox/relay/rtp.ts";
-import { FakeClock } from "#test/unit/sandbox/support.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
 import { BusinessLeg, type ConnectEvent, number, openSandbox, type Sandbox, silence } from "./business.ts";
 
 /** The relay's and Meta's timers stand still until they are moved; ICE and DTLS run on real time. */

@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { SipEdge, type SipLimits } from "#sip/edge.ts";
 import { SipAgent } from "#sip-agent/agent.ts";
+import { freeTcpPort } from "#test/support/free-port.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
 import {
   Cleanup,
@@ -67,20 +68,12 @@ async function handmade(answer: (head: readonly string[], socket: Socket) => str
   return { port, connections: () => sockets.size };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
-
 const welcome = (head: readonly string[]) =>
   head[1] === "authenticate" ? `s|response|${head[0]}|OK|udp/127.0.0.1:5060|v0.9.1` : `s|response|${head[0]}|OK`;
 
 describe("the engine", () => {
   test("that is away is looked for until it comes; calls fail meanwhile", async () => {
-    const port = await freePort();
+    const port = await freeTcpPort();
     const { edge, log } = edgeTo(port);
     await edge.start();
     expect(edge.ready()).toBe(false);
@@ -148,7 +141,7 @@ describe("the engine", () => {
       pings += head[1] === "ping" ? 1 : 0;
       return answering ? welcome(head) : undefined;
     });
-    const { edge, log } = edgeTo(port, SECRET, { ...quick, pongTimeoutMs: 500 });
+    const { edge, log } = edgeTo(port, SECRET, { ...quick, pongTimeoutMs: 500, connectTimeoutMs: 500 });
     await edge.start();
     expect(edge.ready()).toBe(true);
     await expect.poll(() => pings).toBeGreaterThan(3);
@@ -200,7 +193,7 @@ describe("the engine", () => {
 });
 
 test("a stopped edge leaves nothing, also while it waits to try again", async () => {
-  const { edge, clock } = edgeTo(await freePort());
+  const { edge, clock } = edgeTo(await freeTcpPort());
   await edge.start();
   await edge.stop();
   await edge.stop();

@@ -11,38 +11,7 @@ import type { Action } from "#sandbox/meta/rule.ts";
 import type { Delivery } from "#sandbox/meta/webhook-sender.ts";
 import { seededRandom } from "#sandbox/random.ts";
 import type { RelayCall, RelayEvents, RelayPort } from "#sandbox/relay/ports.ts";
-
-/** A clock that stands still until it is told to move. */
-export class FakeClock {
-  #now = 1_760_681_506_000;
-  readonly #timers = new Set<{ readonly at: number; readonly task: () => void }>();
-
-  now(): number {
-    return this.#now;
-  }
-
-  after(afterMs: number, task: () => void): () => void {
-    const timer = { at: this.#now + afterMs, task };
-    this.#timers.add(timer);
-    return () => this.#timers.delete(timer);
-  }
-
-  get pending(): number {
-    return this.#timers.size;
-  }
-
-  advance(ms: number): void {
-    const until = this.#now + ms;
-    for (;;) {
-      const due = [...this.#timers].filter((timer) => timer.at <= until).sort((a, b) => a.at - b.at)[0];
-      if (due === undefined) break;
-      this.#timers.delete(due);
-      this.#now = due.at;
-      due.task();
-    }
-    this.#now = until;
-  }
-}
+import { FakeClock } from "#test/support/fake-clock.ts";
 
 /** A relay that writes down what it is told. */
 export class FakeRelay implements RelayPort {

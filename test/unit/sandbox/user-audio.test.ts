@@ -7,7 +7,7 @@ import { roundTrip } from "#sandbox/phone/round-trip.ts";
 import { Speaker } from "#sandbox/phone/speaker.ts";
 import { seededRandom } from "#sandbox/random.ts";
 import { DIGITS_PT, OPUS_PT, type RtpPacket, readRtp } from "#sandbox/relay/rtp.ts";
-import { FakeClock } from "./support.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
 
 const opus = Buffer.from([0x48, 0xff, 0xfe]);
 const RATE = 16_000;

@@ -3,7 +3,7 @@ import type { HttpAnswer, HttpRequest } from "#sandbox/http-client.ts";
 import { MetaLog } from "#sandbox/meta/log.ts";
 import { type Delivery, signBody, WebhookSender } from "#sandbox/meta/webhook-sender.ts";
 import { seededRandom } from "#sandbox/random.ts";
-import { FakeClock } from "./support.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
 
 const target = { url: "http://ponte.test/webhooks/meta?x=1", verifyToken: "verify", appSecret: "secret" };
 const delivery: Delivery = { event: "connect", wacids: ["wacid.1"], body: { text: "é/" }, signature: "right" };
