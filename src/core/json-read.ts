@@ -93,18 +93,28 @@ export function digitsAt(owner: Json | undefined, key: string): string | undefin
   return text !== undefined && /^\d{1,20}$/.test(text) ? text : undefined;
 }
 
-/** A parsed document as one that can be stored: texts that Postgres refuses (NUL, halves of surrogate pairs) are mended. */
-export function storable(document: Json): JsonObject {
-  return mend(document) as JsonObject;
+/**
+ * A parsed document as one that can be stored: texts that Postgres refuses (NUL, halves of surrogate pairs) are mended.
+ *
+ * @param maxText of longer texts only the beginning is kept, characters.
+ */
+export function storable(document: Json, maxText = Number.POSITIVE_INFINITY): JsonObject {
+  return mend(document, maxText) as JsonObject;
 }
 
-function mend(value: unknown): JsonValue {
-  if (typeof value === "string") return value.toWellFormed().replaceAll("\0", "");
+function mend(value: unknown, maxText: number): JsonValue {
+  if (typeof value === "string") return mendText(value, maxText);
   if (typeof value === "number") return Number.isFinite(value) ? value : null;
   if (typeof value === "boolean" || value === null) return value;
-  if (Array.isArray(value)) return value.map(mend);
+  if (Array.isArray(value)) return value.map((each) => mend(each, maxText));
   if (!isObject(value)) return null;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [mend(key) as string, mend(inner)]));
+  const entries = Object.entries(value).map(([key, inner]) => [mendText(key, maxText), mend(inner, maxText)] as const);
+  return Object.fromEntries(entries);
+}
+
+function mendText(text: string, maxText: number): string {
+  const kept = text.length > maxText ? `${text.slice(0, maxText)}… (${text.length - maxText} more)` : text;
+  return kept.toWellFormed().replaceAll("\0", "");
 }
 
 /** `T`, with optional fields in the place of those that may be undefined. */
