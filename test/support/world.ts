@@ -10,6 +10,7 @@ import type { RelayPort } from "#sandbox/relay/ports.ts";
 import { type SandboxAddresses, SandboxWorld } from "#src/sandbox-world.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
 import { expectCleanLog } from "#test/support/leaks.ts";
+import { activeResources, nothingMoreThan } from "#test/support/leftovers.ts";
 import { type CollectedLog, collectLog } from "#test/support/log.ts";
 import { SipWire, type WireMessage } from "#test/support/sip-wire.ts";
 import { WrtcUser } from "#test/support/wrtc-user.ts";
@@ -288,19 +289,7 @@ async function end({ sandbox, wire, pbx, ownPbx, database, before }: Parts): Pro
   await database.drop();
   wire.stop();
   expect(wire.openSockets).toBe(0);
-  await eventually("sockets and timers being closed", async () => {
-    const more = [...activeResources()].filter(([name, count]) => count > (before.get(name) ?? 0));
-    return more.length === 0 ? true : { missing: Object.fromEntries(more) };
-  });
-}
-
-/** Sockets, servers, children and timers of this thread that keep the process alive. */
-function activeResources(): ReadonlyMap<string, number> {
-  const counted = new Map<string, number>();
-  for (const name of process.getActiveResourcesInfo()) {
-    if (/UDP|TCP|Pipe|Process|Timeout|Worker|MessagePort/.test(name)) counted.set(name, (counted.get(name) ?? 0) + 1);
-  }
-  return counted;
+  await nothingMoreThan(before);
 }
 
 /** What `eventually` waits for may say why it is not there yet. */
