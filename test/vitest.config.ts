@@ -12,10 +12,15 @@ const setupFiles = ["test/support/check-leftovers.ts"];
 
 const report = process.env["PONTE_TEST_REPORT"];
 
+/** Calls while something goes wrong: most of the time nobody listens to them closely. */
+const faults = ["garbage", "hostile", "refusals", "robust-*"].map((name) => `test/e2e/${name}.test.ts`);
+
+const e2e = { testTimeout: 60_000, hookTimeout: 60_000, pool: "forks", setupFiles } as const;
+
 /**
  * One project per suite. `unit` is pure and runs in milliseconds; `protocol` speaks the wire over loopback; `e2e` places
- * calls that are heard. The suites run one after the other; where real peers join in, the e2e suite takes one file at a time,
- * because two browsers and two PBXs are too much for two cores.
+ * calls. Those that are listened to have the machine to themselves, one file at a time, because a hole in the sound is a
+ * fault; `e2e-faults` are the others. The suites run one after the other.
  */
 export default defineConfig({
   root,
@@ -51,15 +56,17 @@ export default defineConfig({
       },
       {
         extends: true,
+        test: { ...e2e, name: "e2e-faults", include: faults, sequence: { groupOrder: 2 } },
+      },
+      {
+        extends: true,
         test: {
+          ...e2e,
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          setupFiles,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          pool: "forks",
-          fileParallelism: process.env["PONTE_REQUIRE_PEERS"] !== "1",
-          sequence: { groupOrder: 2 },
+          exclude: faults,
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
         },
       },
     ],
