@@ -82,7 +82,7 @@ export interface SessionCounters {
   stunUnexpected: number;
   /** 487 sent or received (RFC 8445 §7.3.1.1). */
   roleConflicts: number;
-  /** Media or DTLS from an address that ICE did not validate, or before it did. */
+  /** DTLS from an address that ICE validated but did not choose. */
   strangerPackets: number;
   /** Media before the keys are there. */
   earlyMedia: number;

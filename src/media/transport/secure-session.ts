@@ -123,17 +123,21 @@ export class PortSession implements SecureSession {
     if (!this.#over) this.#ice.receive(packet, message, address, port);
   }
 
-  /** Anything but STUN, from an address that ICE validated for this session, but perhaps did not choose. */
+  /**
+   * Anything but STUN, from an address that ICE validated for this session, but perhaps did not choose. Media may come from
+   * any of them (RFC 8445 §12.2), because its keys tell whose it is: a browser that finds a better path sends there before it
+   * nominates it, for about 60 ms. A handshake needs the chosen one.
+   */
   receive(packet: Buffer, kind: PacketKind, address: string, port: number): void {
-    if (port !== this.#port || address !== this.#address) this.#receiveUnchosen(packet, kind, address, port);
-    else if (kind === "dtls") this.#dtls?.receive(packet);
-    else if (kind === "rtp") this.#receiveRtp(packet);
-    else this.#receiveRtcp(packet);
+    if (kind === "rtp") this.#receiveRtp(packet);
+    else if (kind === "rtcp") this.#receiveRtcp(packet);
+    else if (port === this.#port && address === this.#address) this.#dtls?.receive(packet);
+    else this.#receiveUnchosen(packet, address, port);
   }
 
   /** The far end may be a step ahead of us: its first handshake packets are worth keeping until a pair is chosen. */
-  #receiveUnchosen(packet: Buffer, kind: PacketKind, address: string, port: number): void {
-    const keep = kind === "dtls" && this.#dtls === undefined && this.#earlyDtls.length < MAX_EARLY_DTLS;
+  #receiveUnchosen(packet: Buffer, address: string, port: number): void {
+    const keep = this.#dtls === undefined && this.#earlyDtls.length < MAX_EARLY_DTLS;
     if (keep) this.#earlyDtls.push({ packet: Buffer.from(packet), address, port });
     else this.#counters.strangerPackets += 1;
   }
