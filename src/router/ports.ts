@@ -258,6 +258,20 @@ export interface EventLogPort {
   unpark(provider: Provider, channelId: string, tenantId: string): Promise<number>;
 }
 
+/** Events that came over a channel of nobody. */
+export interface ParkedEvents {
+  readonly provider: Provider;
+  readonly channelId: string;
+  readonly count: number;
+  /** When the first one came. */
+  readonly since: Instant;
+}
+
+/** What waits for somebody to claim its channel; for operators, because it belongs to no tenant. */
+export interface ParkedEventsPort {
+  parked(): Promise<readonly ParkedEvents[]>;
+}
+
 export interface ReplayRequest {
   readonly tenantId: string;
   readonly eventIds?: readonly EventId[];

@@ -3,7 +3,16 @@ import type { CommunicationEvent, EventId, EventStatus } from "#core/event/event
 import { isTypePattern, typePatternSource } from "#core/event/type-pattern.ts";
 import type { JsonObject } from "#core/json.ts";
 import { handler } from "#router/jobs.ts";
-import type { EventFilter, EventLogPort, EventTrace, Page, PageQuery, ReplayRequest } from "#router/ports.ts";
+import type {
+  EventFilter,
+  EventLogPort,
+  EventTrace,
+  Page,
+  PageQuery,
+  ParkedEvents,
+  ParkedEventsPort,
+  ReplayRequest,
+} from "#router/ports.ts";
 import { persistently } from "./batches.ts";
 import type { Sql } from "./client.ts";
 import type { DeliveryStore } from "./deliveries.ts";
@@ -18,7 +27,7 @@ import type { Wake } from "./wake.ts";
 /** Events that one replay may route again. */
 const MAX_REPLAY = 10_000;
 
-/** Conflicting bodies and messages that a trace shows. */
+/** Conflicting bodies and messages that a trace shows, and channels of nobody. */
 const MAX_TRACE_ROWS = 100;
 
 export interface EventLogOptions {
@@ -28,7 +37,7 @@ export interface EventLogOptions {
 }
 
 /** Reads what happened, and has it routed again. */
-export class EventLog implements EventLogPort {
+export class EventLog implements EventLogPort, ParkedEventsPort {
   readonly #sql: Sql;
   readonly #deliveries: DeliveryStore;
   readonly #wake: Wake;
@@ -135,6 +144,24 @@ export class EventLog implements EventLogPort {
           returning c.event_id, c.tenant_id, c.conversation_key, 0 as repeat
         ), ${routing(sql, "moved", "unpark")}`,
     );
+  }
+
+  /** Those that have waited longest first. */
+  async parked(): Promise<readonly ParkedEvents[]> {
+    const rows = await telling(
+      this.#sql<
+        { readonly provider: Provider; readonly channel_id: string; readonly count: number; readonly since: Date }[]
+      >`
+        select provider, channel_id, count(*)::int as count, min(received_at) as since from communication_events
+        where tenant_id is null and provider is not null and channel_id is not null
+        group by provider, channel_id order by since limit ${MAX_TRACE_ROWS}`,
+    );
+    return rows.map(({ provider, channel_id, count, since }) => ({
+      provider,
+      channelId: channel_id,
+      count,
+      since: since.getTime(),
+    }));
   }
 
   /** Forgets what was settled before `before`, with its effects; a repetition that comes later than that is taken for new. */

@@ -150,9 +150,13 @@ test("an event of a channel that nobody has claimed is parked until somebody doe
     duplicate: true,
   });
   expect(await store.queue.figures()).toEqual([]);
+  expect(await store.events.parked()).toEqual([
+    { provider: "wpp_gateway", channelId: "stray", count: 1, since: parked.receivedAt },
+  ]);
   expect(await store.events.unpark("cloud_api", "stray", DEFAULT_TENANT)).toBe(0);
   expect(await store.events.unpark("wpp_gateway", "stray", DEFAULT_TENANT)).toBe(1);
   expect(await store.events.unpark("wpp_gateway", "stray", DEFAULT_TENANT)).toBe(0);
+  expect(await store.events.parked()).toEqual([]);
   expect(await store.events.get(DEFAULT_TENANT, parked.eventId)).toMatchObject({ status: "received" });
   const { lane, job } = await nextJob(store, "route");
   expect(lane).toMatchObject({ key: laneKey("route", DEFAULT_TENANT, parked.conversationKey), target: DEFAULT_TENANT });

@@ -45,6 +45,19 @@ async function only(lanes: Promise<readonly Lane[]>): Promise<Lane> {
   return lane;
 }
 
+/** Statements that wait for a lock. */
+async function waiting(): Promise<number> {
+  const rows = await database.sql`
+    select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
+  return rows.length;
+}
+
+async function listeners(): Promise<number> {
+  const rows = await database.sql`
+    select from pg_stat_activity where query like 'listen%' and datname = current_database()`;
+  return rows.length;
+}
+
 const numbers = (lane: Lane) => lane.jobs.map((one) => one.payload["n"]);
 
 describe("a lane", () => {
@@ -64,6 +77,39 @@ describe("a lane", () => {
     await other.release(again);
     expect(await one.claim(all)).toEqual([]);
     expect(await database.sql`select count(*)::int as jobs from q_jobs`).toMatchObject([{ jobs: 0 }]);
+  });
+
+  test("is due again when an addition is committed while it is given back", async () => {
+    const one = queue();
+    const sql = connect({ url: database.url, connections: 1 });
+    pools.push(sql);
+    const wake = new Wake({ url: database.url, sql, nodeId: newId(), clock: systemClock, log: quietLog() });
+    const slow = new LaneQueue({ sql, nodeId: newId(), wake });
+    await one.add([job("a", 1)]);
+    const lane = await only(one.claim(all));
+    for (const each of lane.jobs) await one.finish({ lane, job: each, result: "done" });
+    // One connection, so that these are one transaction.
+    await sql.unsafe("begin");
+    await slow.add([job("a", 2)]);
+    const released = one.release(lane);
+    await expect.poll(() => waiting()).toBe(1);
+    await sql.unsafe("commit");
+    await released;
+    expect(numbers(await only(one.claim(all)))).toEqual([2]);
+  });
+
+  test("whose jobs are being added is left alone until they are there", async () => {
+    const one = queue();
+    const sql = connect({ url: database.url, connections: 1 });
+    pools.push(sql);
+    const wake = new Wake({ url: database.url, sql, nodeId: newId(), clock: systemClock, log: quietLog() });
+    const slow = new LaneQueue({ sql, nodeId: newId(), wake });
+    await one.add([job("a", 1)]);
+    await sql.unsafe("begin");
+    await slow.add([job("a", 2)]);
+    expect(await one.claim(all)).toEqual([]);
+    await sql.unsafe("commit");
+    expect(numbers(await only(one.claim(all)))).toEqual([1, 2]);
   });
 
   test("waits for a retry, and those behind it wait too", async () => {
@@ -169,7 +215,7 @@ test("a job is not done before its time", async () => {
   expect(await one.claim(all)).toEqual([]);
 });
 
-test("another node hears of work without polling", async () => {
+test("another node hears of work without polling, also after its connection was lost", async () => {
   const sql = connect({ url: database.url, connections: 2 });
   pools.push(sql);
   const wakes = [newId(), newId()].map(
@@ -182,18 +228,17 @@ test("another node hears of work without polling", async () => {
   here.on((pool) => heard.push(`here ${pool}`));
   there.on((pool) => heard.push(`there ${pool}`));
   // Listening takes a moment to begin.
-  await expect
-    .poll(() =>
-      database.sql`
-    select from pg_stat_activity where query like 'listen%' and datname = current_database()`.then(
-        (rows) => rows.length,
-      ),
-    )
-    .toBe(2);
+  await expect.poll(listeners).toBe(2);
   here.wake("send");
   here.wake("deliver");
   expect(heard).toEqual(["here send", "here deliver"]);
   await expect.poll(() => heard.slice(2).toSorted()).toEqual(["there deliver", "there send"]);
+  heard.length = 0;
+  await database.sql`
+    select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen%' and datname = current_database()`;
+  await expect.poll(listeners, { timeout: 5_000 }).toBe(2);
+  here.wake("route");
+  await expect.poll(() => heard).toEqual(["here route", "there route"]);
   await Promise.all(wakes.map((wake) => wake.stop()));
 });
 
@@ -323,9 +368,12 @@ test("a routing that is given up makes its event dead", async () => {
 
 // ── Fuzz ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** How long producers add, and how much at most; what they added is then worked off. */
-const FUZZ_MS = 5_000;
-const FUZZ_JOBS = 15_000;
+/** Rounds, of which each ends when all is done: a lane that stands still is woken by the next addition, and would not be seen. */
+const ROUNDS = 60;
+/** Statements of each of the twelve who add in a round. */
+const ADDITIONS = 4;
+/** A round takes 50 ms; one that takes so long stands still. */
+const ROUND_LIMIT_MS = 5_000;
 const KEYS = 10;
 
 /**
@@ -339,7 +387,6 @@ test("under three producers and two workers nothing is lost, done twice, or done
   let added = 0;
   let ended = 0;
   const stop = new AbortController();
-  const until = performance.now() + FUZZ_MS;
   const workers = [queue(4), queue(4)];
 
   async function work(one: LaneQueue, lane: Lane): Promise<void> {
@@ -379,7 +426,7 @@ test("under three producers and two workers nothing is lost, done twice, or done
   }
 
   async function produce(one: LaneQueue, seed: number): Promise<void> {
-    for (let n = seed; performance.now() < until && added < FUZZ_JOBS; n++) {
+    for (let n = seed; n < seed + ADDITIONS; n++) {
       // Neighbouring lanes in an order that differs from batch to batch.
       const lanes = Array.from({ length: 1 + (n % 4) }, (_, k) => String((n * 7 + k * (1 + (n % 3))) % KEYS));
       const count = await one.add(lanes.map((lane) => job(lane, n)));
@@ -390,14 +437,15 @@ test("under three producers and two workers nothing is lost, done twice, or done
   const running = workers.map((one) => run(one).catch((error: unknown) => errors.push(error)));
   const [first, second] = workers;
   if (first === undefined || second === undefined) throw new Error("there are two");
-  await Promise.all(
-    [first, second, first].flatMap((one, producer) =>
-      Array.from({ length: 4 }, (_, n) =>
-        produce(one, producer * 1_000 + n * 31).catch((error: unknown) => errors.push(error)),
-      ),
-    ),
-  );
-  for (let waited = 0; ended < added && waited < 8_000; waited += 50) await delay(50);
+  for (let round = 0; round < ROUNDS && errors.length === 0; round++) {
+    const adding = [first, second, first].flatMap((one, producer) =>
+      Array.from({ length: 4 }, (_, n) => produce(one, round * 97 + producer * 1_000 + n * 31)),
+    );
+    await Promise.all(adding).catch((error: unknown) => errors.push(error));
+    for (const started = performance.now(); ended < added && performance.now() - started < ROUND_LIMIT_MS; )
+      await delay(2);
+    if (ended < added) errors.push(`round ${round} stands still: ${ended} of ${added}`);
+  }
   stop.abort();
   await Promise.all(running);
   expect(errors).toEqual([]);
