@@ -1,3 +1,4 @@
+import type { Json } from "#core/json-read.ts";
 import { isObject, numberAt, objectAt, parseJson, textAt } from "#core/json-read.ts";
 import type { Clock } from "#engine/ports.ts";
 
@@ -25,7 +26,7 @@ export interface GraphRefusal {
 }
 
 export type Exchange =
-  | { readonly type: "success" }
+  | { readonly type: "success"; readonly answer: Json }
   | {
       readonly type: "refused";
       readonly httpStatus: number;
@@ -89,7 +90,7 @@ async function post({ url, accessToken, body }: GraphRequest, signal: AbortSigna
     const refusal = refusalOf(answer["error"], accessToken);
     return { type: "refused", httpStatus, refusal, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
   }
-  if (response.ok && isObject(answer) && answer["success"] !== false) return { type: "success" };
+  if (response.ok && isObject(answer) && answer["success"] !== false) return { type: "success", answer };
   if (response.ok && !isObject(answer))
     return { type: "lost", httpStatus, sent: true, message: "the answer is no JSON object" };
   const retryAfterMs = retryAfterOf(response);

@@ -14,7 +14,7 @@ export interface OnboardingOptions {
   readonly events: Pick<EventLogPort, "unpark">;
   readonly intake: EventIntakePort;
   /** Our own address as the gateway reaches it, `https://ponte.example/api/whatsapp/webhook`; without it no webhook is set. */
-  readonly webhookUrl?: string;
+  readonly webhookUrl?: string | undefined;
   /** A tenant may have more than one channel of the gateway. */
   readonly severalChannels: boolean;
   readonly clock: Clock;
