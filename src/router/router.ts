@@ -13,6 +13,7 @@ import { sendByPerson } from "./person-reply.ts";
 import type { Pool, RuleDraft } from "./ports.ts";
 import { type FieldProblem, ruleProblems } from "./rule-check.ts";
 import type { LiveChange, Outcome, RouterServicePort, SendRequest, TrialEvent } from "./services.ts";
+import { sharedChannels, sharedEndpoints } from "./shared-world.ts";
 import { Stubborn } from "./stubborn.ts";
 import { type JobHandler, Worker } from "./worker.ts";
 import type { RouterWorld } from "./world.ts";
@@ -49,7 +50,9 @@ export class EventRouter implements RouterServicePort {
   constructor(options: RouterOptions) {
     this.#options = options;
     this.#live = new LiveChanges(options.log);
-    this.#tools = { world: options, live: this.#live };
+    const channels = sharedChannels(options.channels);
+    const endpoints = sharedEndpoints(options.endpoints);
+    this.#tools = { world: { ...options, channels, endpoints }, live: this.#live };
   }
 
   /** Frees what dead nodes held, and begins to work. */

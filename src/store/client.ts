@@ -32,6 +32,11 @@ export interface ClientOptions {
   readonly onClose?: () => void;
   /** Longest wait for a row; shorter for those who would rather come again. */
   readonly lockTimeoutMs?: number;
+  /**
+   * True: a commit does not wait for the disk. It is as durable as the next one that does, on whatever connection: for what is only
+   * half of something that such a commit completes.
+   */
+  readonly hurried?: boolean;
   /** Told what arrives on channels that a statement of this pool has listened to. */
   readonly onNotify?: (channel: string, payload: string) => void;
 }
@@ -122,6 +127,7 @@ function openPool(options: ClientOptions, onClose: () => void): Sql {
       statement_timeout: STATEMENT_TIMEOUT_MS,
       lock_timeout: options.lockTimeoutMs ?? LOCK_TIMEOUT_MS,
       idle_in_transaction_session_timeout: IDLE_TRANSACTION_MS,
+      ...(options.hurried === true ? { synchronous_commit: "off" } : {}),
     },
   });
 }

@@ -2,6 +2,7 @@ import type { EventId } from "#core/event/event.ts";
 import type { JsonObject } from "#core/json.ts";
 import type { ActionType } from "#core/rule/rule.ts";
 import type { Effect, EffectLedgerPort, EffectStart } from "#router/ports.ts";
+import { Batches } from "./batches.ts";
 import type { Sql } from "./client.ts";
 import { given, telling } from "./reading.ts";
 
@@ -22,36 +23,71 @@ interface EffectRow {
   readonly settled_at: Date | null;
 }
 
+interface StartRow {
+  readonly key: string;
+  readonly fresh: boolean;
+  readonly state: Effect["state"];
+  readonly response: JsonObject | null;
+}
+
+/** Starts in one statement; each holds its row until the commit. */
+const MAX_START_BATCH = 64;
+/** More than all workers of a node can begin at once. */
+const MAX_STARTS_QUEUED = 10_000;
+const STATEMENT_LIMIT_MS = 10_000;
+
 /** What was done to the outside, written down before and after. */
 export class EffectLedger implements EffectLedgerPort {
   readonly #sql: Sql;
+  readonly #starting: Batches<string, EffectStart>;
 
   constructor(sql: Sql) {
     this.#sql = sql;
+    this.#starting = new Batches({
+      name: "effects that begin",
+      maxBatch: MAX_START_BATCH,
+      maxQueued: MAX_STARTS_QUEUED,
+      maxUnderWay: 2,
+      limitMs: STATEMENT_LIMIT_MS,
+      run: (keys) => this.#start(keys),
+    });
+  }
+
+  start(key: string): Promise<EffectStart> {
+    return this.#starting.put(key);
   }
 
   /**
-   * Of two that start the same effect one finds it fresh: the other one waits for its row, and then does not find it planned.
-   * An effect that nobody planned (a reply by a person) begins here.
+   * One statement decides: of two that start the same effect one finds it fresh, the other unknown. An effect that nobody planned
+   * (a reply by a person) begins here.
    */
-  async start(key: string): Promise<EffectStart> {
+  async #start(keys: readonly string[]): Promise<readonly EffectStart[]> {
     const sql = this.#sql;
-    const [row] = await telling(
-      sql<{ readonly fresh: boolean; readonly state: Effect["state"] | null; readonly response: JsonObject | null }[]>`
-        with begun as (
-          update effects set state = 'started', attempts = attempts + 1, started_at = now()
-          where key = ${key} and state = 'planned' returning key
-        ), born as (
-          insert into effects (key, step, kind, state, attempts, started_at)
-          values (${key}, 'reply', 'send_message', 'started', 1, now())
-          on conflict (key) do nothing returning key
-        )
-        select exists (select from begun union all select from born) as fresh,
-          (select state from effects where key = ${key}) as state,
-          (select response from effects where key = ${key}) as response`,
-    );
-    if (row?.fresh === true) return { state: "fresh" };
-    return row?.state === "done" ? { state: "done", response: row.response ?? {} } : { state: "unknown" };
+    const rows = await sql<StartRow[]>`
+      with given as materialized (
+        select distinct key from unnest(${[...keys]}::text[]) as g (key)
+      ), known as materialized (
+        select key, state from effects where key in (select key from given) order by key for no key update
+      ), begun as (
+        insert into effects as e (key, step, kind, state, attempts, started_at)
+        select key, 'reply', 'send_message', 'started', 1, now() from given
+        where (select count(*) from known) >= 0 order by key
+        on conflict (key) do update set
+          state = case e.state when 'planned' then 'started' else e.state end,
+          attempts = e.attempts + (e.state = 'planned')::int,
+          started_at = case e.state when 'planned' then now() else e.started_at end
+        returning key, state, response, xmax::text = '0' as inserted
+      )
+      select begun.key, begun.inserted or coalesce(known.state, '') = 'planned' as fresh, begun.state, begun.response
+      from begun left join known using (key)`;
+    const started = new Map(rows.map((row) => [row.key, row]));
+    return keys.map((key): EffectStart => {
+      const row = started.get(key);
+      if (row?.state === "done") return { state: "done", response: row.response ?? {} };
+      // Of two starts in one statement the second is told what it would have been told a moment later.
+      started.delete(key);
+      return row?.fresh === true ? { state: "fresh" } : { state: "unknown" };
+    });
   }
 
   async notDone(key: string, error: string): Promise<void> {

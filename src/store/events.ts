@@ -13,7 +13,7 @@ import type {
   ParkedEventsPort,
   ReplayRequest,
 } from "#router/ports.ts";
-import { persistently } from "./batches.ts";
+import { Batches, persistently } from "./batches.ts";
 import type { Sql } from "./client.ts";
 import type { DeliveryStore } from "./deliveries.ts";
 import { effectsOf } from "./effects.ts";
@@ -30,6 +30,16 @@ const MAX_REPLAY = 10_000;
 /** Conflicting bodies and messages that a trace shows, and channels of nobody. */
 const MAX_TRACE_ROWS = 100;
 
+/** Events that the workers read in one statement. */
+const MAX_LOAD_BATCH = 64;
+/** More than all workers and pages of a node can ask for at once. */
+const MAX_LOADS_QUEUED = 10_000;
+const STATEMENT_LIMIT_MS = 10_000;
+
+interface Loaded {
+  readonly event: CommunicationEvent | undefined;
+}
+
 export interface EventLogOptions {
   readonly sql: Sql;
   readonly deliveries: DeliveryStore;
@@ -41,11 +51,20 @@ export class EventLog implements EventLogPort, ParkedEventsPort {
   readonly #sql: Sql;
   readonly #deliveries: DeliveryStore;
   readonly #wake: Wake;
+  readonly #loading: Batches<EventId, Loaded>;
 
   constructor({ sql, deliveries, wake }: EventLogOptions) {
     this.#sql = sql;
     this.#deliveries = deliveries;
     this.#wake = wake;
+    this.#loading = new Batches({
+      name: "events to be read",
+      maxBatch: MAX_LOAD_BATCH,
+      maxQueued: MAX_LOADS_QUEUED,
+      maxUnderWay: 3,
+      limitMs: STATEMENT_LIMIT_MS,
+      run: (ids) => this.#load(ids),
+    });
   }
 
   async get(tenantId: string, eventId: EventId): Promise<CommunicationEvent | undefined> {
@@ -54,11 +73,15 @@ export class EventLog implements EventLogPort, ParkedEventsPort {
   }
 
   async load(eventId: EventId): Promise<CommunicationEvent | undefined> {
+    return (await this.#loading.put(eventId)).event;
+  }
+
+  async #load(eventIds: readonly EventId[]): Promise<readonly Loaded[]> {
     const sql = this.#sql;
-    const [row] = await telling(
-      sql<EventRow[]>`select ${columns(sql)} from communication_events c where c.event_id = ${eventId}`,
-    );
-    return row === undefined ? undefined : eventOf(row);
+    const rows = await sql<EventRow[]>`
+      select ${columns(sql)} from communication_events c where c.event_id = any(${[...eventIds]}::text[])`;
+    const events = new Map(rows.map((row) => [row.event_id, eventOf(row)]));
+    return eventIds.map((id) => ({ event: events.get(id) }));
   }
 
   /** Newest first. */

@@ -27,6 +27,9 @@ import { Wake } from "./wake.ts";
 /** For the queue: two statements that finish, two that release, one for each pool that claims. */
 const WORKER_CONNECTIONS = 5;
 
+/** For contacts and conversations, which the workers write to one by one. */
+const INBOX_CONNECTIONS = 8;
+
 /** A stopping daemon waits this long for the queue's statements. */
 const CLOSE_TIMEOUT_S = 2;
 
@@ -120,6 +123,8 @@ function assembleRouter({ log, clock }: StoreOptions, { sql, url }: Database, no
   const random = () => randomBytes(16);
   if (!box.seals) log.info({}, "secrets of tenants are stored in clear: no secret key is configured");
   const workers = connect({ url, connections: WORKER_CONNECTIONS, lockTimeoutMs: WORKER_LOCK_TIMEOUT_MS });
+  // What is written here is followed by a commit that waits for the disk, of the job or of the queue, and is done again without it.
+  const hurried = connect({ url, connections: INBOX_CONNECTIONS, hurried: true });
   const wake = new Wake({ url, sql, nodeId: node.id, clock, log });
   wake.start();
   const deliveries = new DeliveryStore({ sql, wake, random });
@@ -130,13 +135,13 @@ function assembleRouter({ log, clock }: StoreOptions, { sql, url }: Database, no
     effects: new EffectLedger(sql),
     rules: new RuleStore(sql, random),
     channels: new ChannelDirectory({ sql, box, random }),
-    contacts: new ContactStore(sql, random),
-    conversations: new Conversations(sql, random),
+    contacts: new ContactStore(hurried, random),
+    conversations: new Conversations(hurried, random),
     endpoints: new EndpointStore({ sql, box, random }),
     deliveries,
     stop: async () => {
       await wake.stop();
-      await workers.end({ timeout: CLOSE_TIMEOUT_S });
+      await Promise.all([workers, hurried].map((pool) => pool.end({ timeout: CLOSE_TIMEOUT_S })));
     },
   };
 }

@@ -9,7 +9,6 @@ import { RuleCache } from "#router/rule-cache.ts";
 import { matchRules } from "#router/rules/match.ts";
 import { scopeOf } from "#router/rules/scope.ts";
 import { fitsType } from "#router/rules/type-matcher.ts";
-import { SharedReads } from "#router/shared-reads.ts";
 import type { JobEnd, JobHandler } from "#router/worker.ts";
 import { Housekeeping } from "./housekeeping.ts";
 
@@ -17,13 +16,11 @@ import { Housekeeping } from "./housekeeping.ts";
 export class RouteHandler implements JobHandler {
   readonly #tools: ActionTools;
   readonly #rules: RuleCache;
-  readonly #endpoints: SharedReads<readonly Endpoint[]>;
   readonly #housekeeping: Housekeeping;
 
   constructor(tools: ActionTools) {
     this.#tools = tools;
     this.#rules = new RuleCache(tools.world.rules);
-    this.#endpoints = new SharedReads((tenantId) => tools.world.endpoints.list(tenantId));
     this.#housekeeping = new Housekeeping(tools);
   }
 
@@ -41,7 +38,7 @@ export class RouteHandler implements JobHandler {
     }
     const waitMs = await this.#housekeeping.before(event, job.attempts);
     if (waitMs !== undefined) return { result: "retry", delayMs: waitMs, error: "the message is not known yet" };
-    const [rules, endpoints] = await Promise.all([this.#rules.rules(job.tenantId), this.#endpoints.get(job.tenantId)]);
+    const [rules, endpoints] = await Promise.all([this.#rules.rules(job.tenantId), world.endpoints.list(job.tenantId)]);
     // Hours are judged by when it came, so that a replay finds the same rules.
     const match = matchRules(rules, event, event.receivedAt);
     const effects = [
