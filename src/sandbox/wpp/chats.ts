@@ -169,9 +169,9 @@ export class Chats implements Carrier {
   }
 
   /** A channel is connected (again): what was held arrives. */
-  release(channel: GatewayChannel): void {
-    const held = this.#held.get(channel.id) ?? [];
-    this.#held.delete(channel.id);
+  release(channel: string): void {
+    const held = this.#held.get(channel) ?? [];
+    this.#held.delete(channel);
     for (const task of held) task();
   }
 

@@ -76,7 +76,7 @@ export class SimulatedGateway {
       log: this.log,
       webhooks: this.#webhooks,
       qrLifetimeMs: options.qrLifetimeMs ?? QR_LIFETIME_MS,
-      onConnected: (channel) => this.#chats.release(channel),
+      onConnected: (channel) => this.#chats.release(channel.id),
     });
     this.#chats = new Chats({ clock, random, webhooks: this.#webhooks, channels: this.#channels, modes });
     this.outbox = new Outbox(this.#chats, modes);
