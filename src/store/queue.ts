@@ -25,6 +25,11 @@ export interface QueueOptions {
    * that is being changed, and could so make a circle with an addition.
    */
   readonly sql: Sql;
+  /**
+   * For what may be forgotten when the server crashes, because it is then done again: claims, which come again with their lease,
+   * and ends of routing, which plans the same effects under the same keys. Does not wait for the disk. Absent: `sql`.
+   */
+  readonly hurried?: Sql;
   readonly nodeId: string;
   readonly wake: Wake;
 }
@@ -44,13 +49,16 @@ interface LaneRow {
 /** The queue of lanes; see docs/adr/0006-lanes-queue.md. */
 export class LaneQueue implements QueuePort {
   readonly #sql: Sql;
+  readonly #hurried: Sql;
   readonly #nodeId: string;
   readonly #wake: Wake;
   readonly #finishing: Batches<Completion, "finished" | "lost">;
+  readonly #routed: Batches<Completion, "finished" | "lost">;
   readonly #releasing: Batches<Lane, "released">;
 
-  constructor({ sql, nodeId, wake }: QueueOptions) {
+  constructor({ sql, hurried = sql, nodeId, wake }: QueueOptions) {
     this.#sql = sql;
+    this.#hurried = hurried;
     this.#nodeId = nodeId;
     this.#wake = wake;
     const batch = {
@@ -59,7 +67,8 @@ export class LaneQueue implements QueuePort {
       maxUnderWay: 2,
       limitMs: STATEMENT_LIMIT_MS,
     };
-    this.#finishing = new Batches({ ...batch, name: "finished jobs", run: (items) => this.#finish(items) });
+    this.#finishing = new Batches({ ...batch, name: "finished jobs", run: (items) => this.#finish(sql, items) });
+    this.#routed = new Batches({ ...batch, name: "routed events", run: (items) => this.#finish(hurried, items) });
     this.#releasing = new Batches({ ...batch, name: "lanes", run: (items) => this.#release(items) });
   }
 
@@ -82,7 +91,7 @@ export class LaneQueue implements QueuePort {
    * in between would be seen by nobody, and its addition be thought known.
    */
   async claim(request: ClaimRequest): Promise<readonly Lane[]> {
-    const sql = this.#sql;
+    const sql = this.#hurried;
     const lanes = await this.#persistently(
       () => sql<LaneRow[]>`
         with due as materialized (
@@ -104,7 +113,7 @@ export class LaneQueue implements QueuePort {
   }
 
   finish(completion: Completion): Promise<"finished" | "lost"> {
-    return this.#finishing.put(completion);
+    return (completion.lane.pool === "route" ? this.#routed : this.#finishing).put(completion);
   }
 
   async release(lane: Lane): Promise<void> {
@@ -112,7 +121,7 @@ export class LaneQueue implements QueuePort {
   }
 
   async renew(lane: Lane, leaseMs: number): Promise<boolean> {
-    const sql = this.#sql;
+    const sql = this.#hurried;
     const held = await this.#persistently(
       () => sql`
         update q_lanes set next_at = now() + ${leaseMs}::float8 * interval '1 millisecond', touched_at = now()
@@ -171,7 +180,7 @@ export class LaneQueue implements QueuePort {
 
   /** The first due jobs of each lane; one that is not due yet stops those behind it. */
   async #jobs(keys: readonly string[], limit: number): Promise<ReadonlyMap<string, readonly Job[]>> {
-    const sql = this.#sql;
+    const sql = this.#hurried;
     const rows = await this.#persistently(
       () => sql<JobRow[]>`
         select j.* from unnest(${[...keys]}::text[]) as k (key)
@@ -193,8 +202,8 @@ export class LaneQueue implements QueuePort {
     return jobs;
   }
 
-  async #finish(completions: readonly Completion[]): Promise<readonly ("finished" | "lost")[]> {
-    const { jobs, woken } = await finishJobs(this.#sql, completions);
+  async #finish(sql: Sql, completions: readonly Completion[]): Promise<readonly ("finished" | "lost")[]> {
+    const { jobs, woken } = await finishJobs(sql, completions);
     for (const pool of woken) this.#wake.wake(pool);
     return completions.map(({ job }) => (jobs.has(job.id) ? "finished" : "lost"));
   }
@@ -204,7 +213,7 @@ export class LaneQueue implements QueuePort {
    * statement. Any other lane is due at once.
    */
   async #release(lanes: readonly Lane[]): Promise<readonly "released"[]> {
-    const sql = this.#sql;
+    const sql = this.#hurried;
     const given = lanes.map(({ key, lease, seq }) => ({ key, lease, seq }));
     const due = await sql<{ readonly pool: Pool }[]>`
       with given as materialized (

@@ -24,8 +24,11 @@ import { SecretBox } from "./secret-box.ts";
 import { type OrphanedCall, sweepDead } from "./sweep.ts";
 import { Wake } from "./wake.ts";
 
-/** For the queue: two statements that finish, two that release, one for each pool that claims. */
-const WORKER_CONNECTIONS = 5;
+/** For the queue: two statements that finish, and additions. */
+const WORKER_CONNECTIONS = 3;
+
+/** For the queue: two statements that end routing, two that release, one for each pool that claims. */
+const HURRIED_WORKER_CONNECTIONS = 7;
 
 /** For contacts and conversations, which the workers write to one by one. */
 const INBOX_CONNECTIONS = 8;
@@ -122,7 +125,9 @@ function assemble(options: StoreOptions, database: Database, node: Node, box: Se
 function assembleRouter({ log, clock }: StoreOptions, { sql, url }: Database, node: Node, box: SecretBox) {
   const random = () => randomBytes(16);
   if (!box.seals) log.info({}, "secrets of tenants are stored in clear: no secret key is configured");
-  const workers = connect({ url, connections: WORKER_CONNECTIONS, lockTimeoutMs: WORKER_LOCK_TIMEOUT_MS });
+  const worker = { url, lockTimeoutMs: WORKER_LOCK_TIMEOUT_MS };
+  const workers = connect({ ...worker, connections: WORKER_CONNECTIONS });
+  const hurriedWorkers = connect({ ...worker, connections: HURRIED_WORKER_CONNECTIONS, hurried: true });
   // What is written here is followed by a commit that waits for the disk, of the job or of the queue, and is done again without it.
   const hurried = connect({ url, connections: INBOX_CONNECTIONS, hurried: true });
   const wake = new Wake({ url, sql, nodeId: node.id, clock, log });
@@ -131,7 +136,7 @@ function assembleRouter({ log, clock }: StoreOptions, { sql, url }: Database, no
   return {
     intake: new EventIntake({ sql, wake }),
     events: new EventLog({ sql, deliveries, wake }),
-    queue: new LaneQueue({ sql: workers, nodeId: node.id, wake }),
+    queue: new LaneQueue({ sql: workers, hurried: hurriedWorkers, nodeId: node.id, wake }),
     effects: new EffectLedger(sql),
     rules: new RuleStore(sql, random),
     channels: new ChannelDirectory({ sql, box, random }),
@@ -141,7 +146,7 @@ function assembleRouter({ log, clock }: StoreOptions, { sql, url }: Database, no
     deliveries,
     stop: async () => {
       await wake.stop();
-      await Promise.all([workers, hurried].map((pool) => pool.end({ timeout: CLOSE_TIMEOUT_S })));
+      await Promise.all([workers, hurriedWorkers, hurried].map((pool) => pool.end({ timeout: CLOSE_TIMEOUT_S })));
     },
   };
 }
