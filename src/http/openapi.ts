@@ -31,7 +31,6 @@ export async function collectOpenApi(app: App, version: string): Promise<void> {
           bearer: { type: "http", scheme: "bearer", description: "Authorization: Bearer <API key>" },
           header: { type: "apiKey", in: "header", name: "X-Api-Key" },
           ingestion: { type: "apiKey", in: "header", name: "X-Event-Ingestion-Secret" },
-          cookie: { type: "apiKey", in: "cookie", name: "ponte_session" },
         },
       },
       security: [{ bearer: [] }, { header: [] }],

@@ -1,13 +1,13 @@
 import Type from "typebox";
 import type { App } from "./app.ts";
-import { type Authentication, acceptKey, refuseGuessers, requireApiKey } from "./auth.ts";
+import { type Authentication, acceptKey, refuseGuessers } from "./auth.ts";
 import { refusals } from "./errors.ts";
 import { refuseForgery, type Sessions } from "./session.ts";
 
-const who = Type.Object(
-  { name: Type.String({ description: "Of the API key." }) },
-  { description: "Who is signed in." },
-);
+const name = Type.Union([Type.String(), Type.Null()], {
+  description: "Of the API key; null: nobody is signed in.",
+});
+const who = Type.Object({ name }, { description: "Who is signed in." });
 const common = { tags: ["pages"], security: [] };
 
 const schemas = {
@@ -23,8 +23,8 @@ const schemas = {
     ...common,
     summary: "Who is signed in",
     operationId: "whoAmI",
-    security: [{ bearer: [] }, { header: [] }, { cookie: [] }],
-    response: { 200: who, ...refusals(401, 429, 500, 503) },
+    description: "Asked by the pages when they open, so that it is no error to be a stranger.",
+    response: { 200: who, ...refusals(429, 500, 503) },
   },
   end: {
     ...common,
@@ -44,9 +44,13 @@ export function signInRoutes(app: App, authentication: Authentication, sessions:
     return { name: request.keyName };
   });
 
-  app.get("/session", { schema: schemas.show, onRequest: requireApiKey(authentication) }, async (request) => ({
-    name: request.keyName,
-  }));
+  app.get("/session", { schema: schemas.show }, async (request) => {
+    const key = sessions.keyOf(request);
+    if (key === undefined) return { name: null };
+    refuseGuessers(authentication, request);
+    const owner = await authentication.keys.verify(key);
+    return { name: owner?.name ?? null };
+  });
 
   app.delete("/session", { schema: schemas.end }, async (request, reply) => {
     refuseForgery(request);

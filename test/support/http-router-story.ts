@@ -151,6 +151,7 @@ function tellEvents(router: FakeRouter, minutes: (count: number) => number): voi
     {
       ...delivery,
       id: id(71),
+      effectKey: `${eventId(51)}/${id(41)}/1`,
       state: "dead",
       settledAt: minutes(1),
       attempts: [

@@ -220,12 +220,20 @@ export class FakeRouter {
             createdAt: now,
             updatedAt: now,
           };
-          if (this.channels.some((one) => one.channelId === channel.channelId))
+          const known = this.channels.find((one) => one.channelId === channel.channelId);
+          if (known?.tenantId === tenantId)
+            return { ok: true, value: this.moveChannel(known.id, "qr", { enabled: true }) };
+          if (known !== undefined)
             return { ok: false, status: 409, code: "channel_taken", message: "This channel is taken." };
           this.channels.push(channel);
           return { ok: true, value: channel };
         },
-        refresh: async (_tenantId, wanted) => ({ ok: true, value: this.moveChannel(wanted, "qr") }),
+        refresh: async (tenantId, wanted) => {
+          const channel = this.#channel(tenantId, wanted);
+          if (channel === undefined)
+            return { ok: false, status: 404, code: "channel_not_found", message: "No channel." };
+          return { ok: true, value: this.moveChannel(wanted, channel.state) };
+        },
         qr: async (tenantId, wanted) => {
           if (this.#channel(tenantId, wanted)?.state === "connected")
             return { ok: false, status: 409, code: "already_connected", message: "There is nothing to scan." };

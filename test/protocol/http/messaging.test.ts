@@ -108,7 +108,8 @@ describe("channels", () => {
     });
     expect((await call("PATCH", `/v1/channels/${channel}`, { name: "Help" })).json).toMatchObject({ name: "Help" });
     expect((await call("POST", `/v1/channels/${channel}/disable`)).json).toMatchObject({ enabled: false });
-    expect(await call("POST", "/v1/channels", { channel_id: "support" })).toMatchObject({
+    router.channels.push({ ...router.moveChannel(id(1), "connected"), tenantId: OTHER_TENANT, channelId: "theirs" });
+    expect(await call("POST", "/v1/channels", { channel_id: "theirs" })).toMatchObject({
       status: 409,
       json: { error: { code: "channel_taken" } },
     });

@@ -21,6 +21,7 @@ const may: Record<string, readonly string[]> = {
   media: ["core", "engine"],
   store: ["core", "engine", "router"],
   http: ["core", "engine", "router"],
+  pages: [],
   sandbox: ["core", "media", "sip", "sip-agent"],
   config: ["core"],
   cli: ["core", "engine", "router", "store", "sandbox", "config", "src"],
