@@ -161,6 +161,7 @@ function draftOf({ channelId, raw, at, payload, type, key }: DraftFacts): Omit<E
 /** The time that the event itself has, then that of its message, then ours. */
 function timeOf(data: Json, around: Json, receivedAt: Instant): Instant {
   const owners = [
+    [data, "ackedAt"],
     [data, "timestamp"],
     [around, "timestamp"],
     [data, "t"],
