@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type GatewayOptions, SimulatedGateway } from "#sandbox/wpp/gateway.ts";
 
@@ -16,8 +16,8 @@ export class Hook {
   readonly requests: HookRequest[] = [];
   /** Status for the next ones, then 200; `hang_up` closes the connection instead. */
   readonly answers: (number | "hang_up")[] = [];
-  /** Awaited before each answer. */
-  before: (request: HookRequest) => Promise<void> = () => Promise.resolve();
+  /** Decides where nothing was told. */
+  answer: (request: HookRequest) => Promise<number> | number = () => 200;
   #server: Server | undefined;
   #url = "";
 
@@ -34,11 +34,7 @@ export class Hook {
         const headers = request.headers as HookRequest["headers"];
         const seen = { url: request.url ?? "", headers, body: Buffer.concat(chunks).toString() };
         this.requests.push(seen);
-        const answer = this.answers.shift() ?? 200;
-        void this.before(seen).then(() => {
-          if (answer === "hang_up") response.destroy();
-          else response.writeHead(answer).end();
-        });
+        void this.#reply(seen, response);
       });
     });
     this.#server = server;
@@ -49,6 +45,12 @@ export class Hook {
   /** The bodies, parsed. */
   documents(): readonly Readonly<Record<string, unknown>>[] {
     return this.requests.map(({ body }) => JSON.parse(body) as Readonly<Record<string, unknown>>);
+  }
+
+  async #reply(request: HookRequest, response: ServerResponse): Promise<void> {
+    const told = this.answers.shift() ?? (await this.answer(request));
+    if (told === "hang_up") response.destroy();
+    else response.writeHead(told).end();
   }
 
   async stop(): Promise<void> {

@@ -1,4 +1,5 @@
 import { systemClock } from "#media/transport/system-clock.ts";
+import { ApiServer } from "#sandbox/api-server.ts";
 import type { Clock } from "#sandbox/clock.ts";
 import { Faults } from "#sandbox/faults.ts";
 import { HttpClient } from "#sandbox/http-client.ts";
@@ -8,7 +9,7 @@ import { CallWebhooks } from "./call-webhooks.ts";
 import { type CallRequest, Calls, type PlacedCall, type UserPhone } from "./calls.ts";
 import type { Fault } from "./faults.ts";
 import { Graph } from "./graph.ts";
-import { GraphServer } from "./graph-server.ts";
+import { graphHttp } from "./graph-http.ts";
 import { MetaLog } from "./log.ts";
 import { defaultModes, type Modes } from "./modes.ts";
 import type { BusinessNumber, CallingSettings } from "./numbers.ts";
@@ -54,7 +55,7 @@ export class SimulatedMeta {
   readonly #sender: WebhookSender;
   readonly #webhooks: CallWebhooks;
   readonly #calls: Calls;
-  readonly #server: GraphServer;
+  readonly #server: ApiServer;
 
   constructor(options: MetaOptions) {
     const clock = options.clock ?? systemClock;
@@ -88,7 +89,7 @@ export class SimulatedMeta {
       tokens: new Set([options.accessToken]),
       modes: () => this.modes,
     });
-    this.#server = new GraphServer(graph, clock);
+    this.#server = new ApiServer(clock, graphHttp(graph));
   }
 
   /** Opens the Graph API and the relay. Webhooks flow after `subscribe`. Rejects with the system's error when a port is taken. */

@@ -1,4 +1,5 @@
 import { systemClock } from "#media/transport/system-clock.ts";
+import { ApiServer } from "#sandbox/api-server.ts";
 import type { Clock } from "#sandbox/clock.ts";
 import type { WebhookTimings } from "#sandbox/courier.ts";
 import { Faults } from "#sandbox/faults.ts";
@@ -9,7 +10,7 @@ import { Channels, type GatewayChannel } from "./channels.ts";
 import { Chats, type Group } from "./chats.ts";
 import type { GatewayAction, GatewayFault } from "./faults.ts";
 import type { Forgery } from "./forgery.ts";
-import { GatewayServer } from "./gateway-server.ts";
+import { gatewayHttp } from "./gateway-http.ts";
 import { GatewayLog } from "./log.ts";
 import { defaultGatewayModes, type GatewayModes } from "./modes.ts";
 import { Outbox } from "./outbox.ts";
@@ -55,7 +56,7 @@ export class SimulatedGateway {
   readonly #webhooks: GatewayWebhooks;
   readonly #channels: Channels;
   readonly #chats: Chats;
-  readonly #server: GatewayServer;
+  readonly #server: ApiServer;
   #port: number;
 
   constructor(options: GatewayOptions) {
@@ -89,7 +90,7 @@ export class SimulatedGateway {
       outbox: this.outbox,
       modes,
     });
-    this.#server = new GatewayServer(api, clock);
+    this.#server = new ApiServer(clock, gatewayHttp(api));
   }
 
   /** Opens the API. Rejects with the system's error when the port is taken. */

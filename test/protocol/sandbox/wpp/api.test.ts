@@ -181,9 +181,9 @@ describe("messages", () => {
   test("the first ack may overtake the answer", async () => {
     const acked = Promise.withResolvers<void>();
     connect({ ackBeforeAnswer: true });
-    hook.before = ({ body }) => {
+    hook.answer = ({ body }) => {
       if (body.includes("message.ack")) acked.resolve();
-      return Promise.resolve();
+      return 200;
     };
     running.gateway.faults.next("send", { kind: "silent" });
     const unanswered = running.ask("POST", "/api/messages", message).catch(() => "nothing");
