@@ -71,6 +71,9 @@ async function perform(request: GatewayRequest, signal: AbortSignal): Promise<Ex
       accept: "application/json, image/png;q=0.9, text/plain;q=0.8",
       ...(body === undefined ? {} : { "content-type": "application/json" }),
       ...headers,
+      // A kept connection may be closed in the instant in which it is used again, and nobody can say then whether the message
+      // was sent. A fresh one is refused, or it is not.
+      connection: "close",
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     // A redirection would carry the secret to somebody else.
