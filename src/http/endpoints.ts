@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import Type from "typebox";
 import type { Clock, Log } from "#engine/ports.ts";
 import type { Endpoint, EndpointStorePort } from "#router/ports.ts";
+import { OLD_SECRET_MS } from "#router/webhooks/signature.ts";
 import type { App } from "./app.ts";
 import { invalidField } from "./check.ts";
 import { ApiError, refusals } from "./errors.ts";
@@ -15,8 +16,6 @@ export interface EndpointsParts {
   readonly log: Log;
 }
 
-/** Both secrets sign for this long after a rotation, so that the receiver can be changed without a gap. */
-const OLD_SECRET_MS = 24 * 3_600_000;
 const SECRET_BYTES = 32;
 
 const url = Type.String({ minLength: 8, maxLength: 2_048, description: "http or https, without user and password." });

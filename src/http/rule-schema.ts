@@ -26,7 +26,7 @@ const hoursSchema = Type.Object(
       { maxItems: 50, description: "`days`: 1 Monday to 7 Sunday." },
     ),
     holidays: Type.Optional(
-      Type.Array(Type.String({ pattern: "^(\\d{4}-)?\\d{2}-\\d{2}$", examples: ["12-25"] }), { maxItems: 400 }),
+      Type.Array(Type.String({ pattern: "^(\\d{4}-)?\\d{2}-\\d{2}$", examples: ["12-25"] }), { maxItems: 500 }),
     ),
   },
   { ...closed, description: "When the rule applies, on the wall clock of a place." },
@@ -66,7 +66,7 @@ export const actionSchema = Type.Unsafe<Action>(
 );
 
 const draftProperties = {
-  name: Type.String({ minLength: 1, maxLength: 100 }),
+  name: Type.String({ minLength: 1, maxLength: 200 }),
   enabled: Type.Boolean({ description: "True when absent." }),
   priority: Type.Integer({
     minimum: -1_000_000,

@@ -222,7 +222,8 @@ function checked(given: GivenRule, service: RouterServicePort, path = ""): RuleD
   const draft = draftOf(given, path);
   const [problem] = service.check(draft);
   if (problem === undefined) return draft;
-  const field = path === "" ? problem.field : `${path}.${problem.field}`;
+  const named = problem.field.replaceAll(/\[(\d+)\]/g, ".$1");
+  const field = path === "" ? named : `${path}.${named}`;
   throw invalidField("Body field", field, problem.message.replace(/\.$/, ""));
 }
 

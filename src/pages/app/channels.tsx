@@ -83,8 +83,10 @@ function Code({ channel, reload }: { readonly channel: Channel; readonly reload:
         if (!stopped) setProblem(undefined);
         if (state !== channel.state) reload();
       } catch (error) {
-        if (!stopped && (error as Refusal).code !== "already_connected") setProblem((error as Refusal).message);
-        if ((error as Refusal).code === "already_connected") reload();
+        const { code, message } = error as Refusal;
+        if (code === "already_connected") reload();
+        // A gateway takes some seconds to its first code.
+        else if (!stopped) setProblem(code === "qr_not_ready" ? undefined : message);
       }
       if (!stopped) timer = setTimeout(look, NEW_CODE_MS);
     };
@@ -107,7 +109,13 @@ function Code({ channel, reload }: { readonly channel: Channel; readonly reload:
         </div>
       ) : (
         <>
-          <div class="qr">{image === undefined ? null : <img src={image} alt="QR code to scan with the phone" />}</div>
+          <div class="qr">
+            {image === undefined ? (
+              <p class="empty">The code is on its way.</p>
+            ) : (
+              <img src={image} alt="QR code to scan with the phone" />
+            )}
+          </div>
           <div>
             <h2>Connect {channel.name ?? channel.channel_id}</h2>
             <ol>
@@ -156,7 +164,7 @@ function Card({ channel, reload }: { readonly channel: Channel; readonly reload:
         <State of={channel.enabled ? channel.state : "switched_off"} />
         {isGateway && (channel.state !== "connected" || !channel.enabled) ? (
           <button type="button" onClick={connect} disabled={doing.busy}>
-            {channel.state === "disconnected" ? "Reconnect" : "Show the code"}
+            {!channel.enabled ? "Use again" : channel.state === "disconnected" ? "Reconnect" : "Show the code"}
           </button>
         ) : null}
         {isGateway && channel.enabled && channel.state === "connected" ? (

@@ -231,8 +231,26 @@ function OpenTimes({ hours, change }: { readonly hours: Hours; readonly change: 
               </button>
             ))}
           </fieldset>
-          <input type="time" aria-label="From" value={time.from} onInput={(e) => setTime(i, { from: typed(e) })} />
-          <input type="time" aria-label="To" value={time.to} onInput={(e) => setTime(i, { to: typed(e) })} />
+          <input
+            class="clock"
+            inputMode="numeric"
+            pattern="([01]\d|2[0-3]):[0-5]\d|24:00"
+            maxLength={5}
+            required
+            aria-label="From"
+            value={time.from}
+            onInput={(e) => setTime(i, { from: typed(e) })}
+          />
+          <input
+            class="clock"
+            inputMode="numeric"
+            pattern="([01]\d|2[0-3]):[0-5]\d|24:00"
+            maxLength={5}
+            required
+            aria-label="To"
+            value={time.to}
+            onInput={(e) => setTime(i, { to: typed(e) })}
+          />
         </div>
       ))}
       <button
