@@ -1,4 +1,5 @@
 import { PonteError } from "#core/error.ts";
+import { channel } from "./channel.ts";
 import { check } from "./check.ts";
 import { run } from "./run.ts";
 import { selftest } from "./selftest.ts";
@@ -21,6 +22,7 @@ const commands: Readonly<Record<string, Entry>> = {
     command: selftest,
     says: "place simulated calls and say what was heard (--calls N, --seconds S, --json)",
   },
+  channel: { command: channel, says: "connect a WhatsApp channel: shows the QR code (connect --url URL --key KEY)" },
   check: { command: check, says: "check a configuration file" },
 };
 
