@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { CommunicationEvent } from "#core/event/event.ts";
@@ -9,6 +10,7 @@ import { refuseUrl, WebhookDelivery } from "#router/webhooks/delivery.ts";
 import { webhookSignatureFits } from "#router/webhooks/signature.ts";
 import { FakeClock } from "#test/support/fake-clock.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
+import { cert, key } from "./certificate.ts";
 
 const event = {
   eventId: "evt_0197a1b2-0000-7000-8000-000000000001",
@@ -211,6 +213,41 @@ test("dials the address that was checked, and asks for the name once", async () 
   expect([asked, seen[0]?.headers.host]).toEqual([1, `hooks.example.invalid:${port}`]);
   rebinding.stop();
 });
+
+/** A server with TLS on a free port, for one test. */
+async function withTls(use: (port: number, asked: () => number) => Promise<void>): Promise<void> {
+  let asked = 0;
+  const secure = createSecureServer({ cert, key }, (_request, response) => {
+    asked++;
+    response.end("{}");
+  });
+  await new Promise<void>((resolve) => secure.listen(0, "127.0.0.1", resolve));
+  try {
+    await use((secure.address() as AddressInfo).port, () => asked);
+  } finally {
+    secure.closeAllConnections();
+    await new Promise((resolve) => secure.close(resolve));
+  }
+}
+
+test("with TLS the name is proved, though the address is pinned", () =>
+  withTls(async (tlsPort, asked) => {
+    const trusting = make({ ca: cert, resolve: async () => ["127.0.0.1"] });
+    expect(await deliver({ url: `https://hooks.example.test:${tlsPort}/` }, ["s"], trusting)).toMatchObject({
+      ok: true,
+    });
+    const doubting = make({ resolve: async () => ["127.0.0.1"] });
+    for (const [name, by] of [
+      ["other.example.test", trusting],
+      ["hooks.example.test", doubting],
+    ] as const) {
+      const outcome = await deliver({ url: `https://${name}:${tlsPort}/` }, ["s"], by);
+      expect(outcome).toMatchObject({ ok: false, attempt: { error: "certificate" }, retryable: true });
+    }
+    doubting.stop();
+    expect(asked()).toBe(1);
+    trusting.stop();
+  }));
 
 test("nobody listens", async () => {
   const { port: free } = await freePort();
