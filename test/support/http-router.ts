@@ -11,7 +11,6 @@ import type {
   Delivery,
   Effect,
   Endpoint,
-  EndpointDraft,
   Page,
   PageQuery,
   ReplayRequest,
@@ -19,6 +18,7 @@ import type {
   RuleDraft,
 } from "#router/ports.ts";
 import type { LiveChange, Refusal, SendRequest, TrialEvent, WebhookRequest } from "#router/services.ts";
+import { fakeEndpoints } from "./http-router-endpoints.ts";
 
 export const TENANT = "00000000-0000-7000-8000-000000000001";
 export const OTHER_TENANT = "00000000-0000-7000-8000-000000000002";
@@ -161,7 +161,7 @@ export class FakeRouter {
         remove: async () => false,
       },
       inbox: this.#inbox(),
-      endpoints: this.#endpoints(),
+      endpoints: fakeEndpoints(this),
       deliveries: {
         begin: async () => Promise.reject(new Error("not asked by the API")),
         attempt: async () => undefined,
@@ -350,38 +350,6 @@ export class FakeRouter {
     const i = this.conversations.findIndex((one) => one.id === wanted);
     const before = this.conversations[i];
     if (before !== undefined) this.conversations[i] = change(before);
-  }
-
-  #endpoints(): RouterParts["endpoints"] {
-    const at = (tenantId: string, wanted: string) =>
-      this.endpoints.findIndex((one) => one.id === wanted && one.tenantId === tenantId);
-    return {
-      list: async (tenantId) => this.endpoints.filter((one) => one.tenantId === tenantId),
-      get: async (tenantId, wanted) => this.endpoints[at(tenantId, wanted)],
-      create: async (tenantId, draft, secret) => {
-        const endpoint = { ...draft, id: this.newId(), tenantId, createdAt: this.clock.now() };
-        this.endpoints.push(endpoint);
-        this.rotations.push({ id: endpoint.id, secret, oldUntil: 0 });
-        return endpoint;
-      },
-      change: async (tenantId, wanted, draft: Partial<EndpointDraft>) => {
-        const i = at(tenantId, wanted);
-        const before = this.endpoints[i];
-        if (before === undefined) return undefined;
-        const changed = { ...before, ...draft };
-        this.endpoints[i] = changed;
-        return changed;
-      },
-      remove: async (tenantId, wanted) =>
-        at(tenantId, wanted) >= 0 && this.endpoints.splice(at(tenantId, wanted), 1).length === 1,
-      rotate: async (tenantId, wanted, secret, oldUntil) => {
-        if (at(tenantId, wanted) < 0) return false;
-        this.rotations.push({ id: wanted, secret, oldUntil });
-        return true;
-      },
-      secrets: async () => [],
-      noted: async () => false,
-    };
   }
 
   async #send(request: SendRequest): ReturnType<RouterParts["service"]["send"]> {
