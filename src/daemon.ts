@@ -14,13 +14,25 @@ import { openStore, type Store } from "#store/store.ts";
 import type { GraphClient } from "#whatsapp/graph.ts";
 import type { ReceiverCounters, WebhookReceiver } from "#whatsapp/receiver.ts";
 import { Life, started, stopped } from "./life.ts";
-import { addressesOf, agentStarted, apiKey, graphClient, type House, readyChecks, webhookReceiver } from "./parts.ts";
+import { startMessages } from "./messages.ts";
+import {
+  addressesOf,
+  agentStarted,
+  apiKey,
+  graphClient,
+  type House,
+  prune,
+  readyChecks,
+  webhookReceiver,
+} from "./parts.ts";
 import { drachtioServer, limitsOf, mediaOf, mediaOptions, routingOf, sipListeners, trunkOptions } from "./wiring.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
   readonly log: Log;
   readonly version: string;
+  /** Where the built pages are; without it there are none. */
+  readonly pagesFolder?: string;
 }
 
 export interface DaemonAddresses {
@@ -56,8 +68,6 @@ const SWEEP_EVERY_MS = 2_000;
 /** Webhooks that a dead node acknowledged are worth something for less than a minute. */
 const RECOVER_EVERY_MS = 5_000;
 const PRUNE_EVERY_MS = 3_600_000;
-/** Bodies of webhooks are personal data; Meta repeats one for at most a week, so that a duplicate is known that long. */
-const KEEP_WEBHOOKS_MS = 7 * 86_400_000;
 
 /**
  * The whole daemon: makes the parts, joins them, starts them in order and stops them in reverse. The one place that knows
@@ -67,6 +77,7 @@ export class Daemon {
   readonly #options: DaemonOptions;
   readonly #life: Life;
   #switchboard: Switchboard | undefined;
+  #httpUrl: string | undefined;
   #media: MediaPlane | undefined;
   #edge: SipEdge | undefined;
   #agent: SipAgent | undefined;
@@ -92,6 +103,8 @@ export class Daemon {
     );
     const switchboard = await this.#startSwitchboard(store, media, edge, whatsapp);
     await this.#chore("sweep", SWEEP_EVERY_MS, () => sweepLostCalls({ sweep: store.sweepDead, whatsapp, log }));
+    const httpUrl = (): string | undefined => this.#httpUrl;
+    const router = await startMessages(this.#life, { config, log, store, switchboard, httpUrl });
     const receiver = await this.#life.begin(
       "webhooks",
       () => webhookReceiver(config, log, store, switchboard),
@@ -99,13 +112,14 @@ export class Daemon {
     );
     this.#receiver = receiver;
     await this.#chore("recover", RECOVER_EVERY_MS, () => receiver.recover());
-    await this.#chore("prune", PRUNE_EVERY_MS, () => store.inbox.prune(new Date(Date.now() - KEEP_WEBHOOKS_MS)));
-    const http = this.#httpServer({ store, media, sip: edge, switchboard, receiver });
+    await this.#chore("prune", PRUNE_EVERY_MS, () => prune(store, config.events.keep_days));
+    const http = this.#httpServer({ store, media, sip: edge, switchboard, receiver, router });
     const { url } = await this.#life.begin(
       "http",
       () => http.start(),
       () => http.stop(),
     );
+    this.#httpUrl = url;
     log.info({ url, version: this.#options.version, calling: config.calling.enabled }, "ponte is ready");
     return {
       httpUrl: url,
@@ -165,8 +179,16 @@ export class Daemon {
 
   #openStore(): Promise<Store> {
     const { config, log, version } = this.#options;
-    const { url, data_dir, max_connections } = config.database;
-    const options = { log, version, clock: systemClock, url, dataDir: data_dir, connections: max_connections };
+    const { url, data_dir, max_connections, secret_key } = config.database;
+    const options = {
+      log,
+      version,
+      clock: systemClock,
+      url,
+      dataDir: data_dir,
+      connections: max_connections,
+      secretKey: secret_key,
+    };
     return this.#life.begin(
       "store",
       () => openStore(options),
@@ -244,8 +266,8 @@ export class Daemon {
   }
 
   #httpServer(house: House): HttpServer {
-    const { config, log, version } = this.#options;
-    const { store, switchboard, receiver } = house;
+    const { config, log, version, pagesFolder } = this.#options;
+    const { store, switchboard, receiver, router } = house;
     return new HttpServer({
       host: config.http.host,
       port: config.http.port,
@@ -256,7 +278,9 @@ export class Daemon {
       switchboard,
       apiKeys: store.apiKeys,
       metaWebhook: receiver,
+      router,
       readyChecks: readyChecks(house),
+      ...(pagesFolder === undefined ? {} : { pages: { folder: pagesFolder } }),
       trustedProxies: config.http.trusted_proxies,
     });
   }

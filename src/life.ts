@@ -39,7 +39,7 @@ export class Life {
 }
 
 /** For parts that are started by `start` and stopped by `stop`. */
-export async function started<T extends { start(): Promise<unknown> }>(part: T): Promise<T> {
+export async function started<T extends { start(): unknown }>(part: T): Promise<T> {
   await part.start();
   return part;
 }

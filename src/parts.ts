@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Config } from "#config/schema.ts";
@@ -6,6 +7,7 @@ import type { Log } from "#engine/ports.ts";
 import type { Switchboard } from "#engine/switchboard.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import type { ReadyCheck } from "#http/ports.ts";
+import type { RouterParts } from "#http/router-parts.ts";
 import type { MediaPlane } from "#media/plane/media-plane.ts";
 import type { SipEdge } from "#sip/edge.ts";
 import type { SipAgent } from "#sip-agent/agent.ts";
@@ -58,6 +60,7 @@ export function webhookReceiver({ meta }: Config, log: Log, store: Store, engine
     secrets: meta.app_secrets,
     log,
     clock: systemClock,
+    messages: { intake: store.intake, channels: store.channels, randomBytes },
     ...(meta.verify_token === undefined ? {} : { verifyToken: meta.verify_token }),
   });
 }
@@ -69,6 +72,7 @@ export interface House {
   readonly sip: SipEdge;
   readonly switchboard: Switchboard;
   readonly receiver: WebhookReceiver;
+  readonly router: RouterParts;
 }
 
 export function readyChecks({ store, media, sip, switchboard }: House): readonly ReadyCheck[] {
@@ -108,4 +112,18 @@ export async function addressesOf(hosts: readonly string[], log: Log): Promise<s
     }),
   );
   return found.flat();
+}
+
+/** Bodies of webhooks are personal data; Meta repeats one for at most a week, so that a duplicate is known that long. */
+const KEEP_WEBHOOKS_DAYS = 7;
+/** Events that one run forgets at most, so that a first run after a long time does not hold the database up. */
+const PRUNE_EVENTS = 10_000;
+const DAY_MS = 86_400_000;
+
+/** Forgets what is older than it has to be known. */
+export async function prune(store: Store, keepEventsDays: number): Promise<void> {
+  const before = (days: number): Date => new Date(Date.now() - days * DAY_MS);
+  await store.inbox.prune(before(KEEP_WEBHOOKS_DAYS));
+  await store.events.prune(before(keepEventsDays), PRUNE_EVENTS);
+  await store.queue.prune();
 }

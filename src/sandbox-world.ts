@@ -12,6 +12,7 @@ import type { DemoNumber } from "#sandbox/phone/protocol.ts";
 import type { Watch } from "#sandbox/phone/timeline.ts";
 import { MediaRelay } from "#sandbox/relay/media-relay.ts";
 import type { RelayPort } from "#sandbox/relay/ports.ts";
+import { type GatewayOptions, SimulatedGateway } from "#sandbox/wpp/gateway.ts";
 import { Daemon, type DaemonAddresses } from "./daemon.ts";
 import { Life } from "./life.ts";
 
@@ -29,6 +30,10 @@ export interface SandboxOptions {
   readonly relay?: RelayPort;
   /** Without it there is no phone page. */
   readonly page?: { readonly host: string; readonly port: number };
+  /** Of the built pages of the daemon; without it there are none. */
+  readonly pagesFolder?: string;
+  /** Over the simulated WPP Gateway's own options. */
+  readonly gateway?: Partial<GatewayOptions>;
 }
 
 export interface SandboxAddresses extends DaemonAddresses {
@@ -46,6 +51,7 @@ export class SandboxWorld {
   #meta: SimulatedMeta | undefined;
   #daemon: Daemon | undefined;
   #config: Config | undefined;
+  #gateway: SimulatedGateway | undefined;
 
   constructor(options: SandboxOptions) {
     this.#options = options;
@@ -54,6 +60,11 @@ export class SandboxWorld {
 
   get meta(): SimulatedMeta {
     return present(this.#meta);
+  }
+
+  /** The simulated WPP Gateway. */
+  get gateway(): SimulatedGateway {
+    return present(this.#gateway);
   }
 
   get daemon(): Daemon {
@@ -70,8 +81,16 @@ export class SandboxWorld {
     const secrets = { accessToken: secret(), appSecret: secret(), verifyToken: secret() };
     const pbx = this.#options.pbx ?? (await this.#startPbx());
     const graphUrl = await this.#startMeta(secrets.accessToken);
-    this.#config = sandboxConfig(this.#options, { ...secrets, graphUrl, pbx });
-    this.#daemon = new Daemon({ config: this.#config, log, version });
+    const gatewaySecret = secret();
+    const gatewayUrl = await this.#startGateway(gatewaySecret);
+    this.#config = sandboxConfig(this.#options, { ...secrets, graphUrl, pbx, gatewayUrl, gatewaySecret });
+    const { pagesFolder } = this.#options;
+    this.#daemon = new Daemon({
+      config: this.#config,
+      log,
+      version,
+      ...(pagesFolder === undefined ? {} : { pagesFolder }),
+    });
     const addresses = await this.#life.begin(
       "daemon",
       () => this.daemon.start(),
@@ -119,6 +138,17 @@ export class SandboxWorld {
     return graphUrl;
   }
 
+  async #startGateway(gatewaySecret: string): Promise<string> {
+    const gateway = new SimulatedGateway({ secret: gatewaySecret, seed: randomInt(2 ** 31), ...this.#options.gateway });
+    this.#gateway = gateway;
+    const { url } = await this.#life.begin(
+      "simulated gateway",
+      () => gateway.start(),
+      () => gateway.stop(),
+    );
+    return url;
+  }
+
   async #startPage(): Promise<string | undefined> {
     const { page, numbers } = this.#options;
     if (page === undefined) return undefined;
@@ -157,6 +187,8 @@ interface Peers {
   readonly verifyToken: string;
   readonly graphUrl: string;
   readonly pbx: { readonly host: string; readonly port: number };
+  readonly gatewayUrl: string;
+  readonly gatewaySecret: string;
 }
 
 /** Calls of each demo number go to the extension of that name. */
@@ -172,6 +204,7 @@ function sandboxConfig(options: SandboxOptions, peers: Peers): Config {
     channels: (options.numbers ?? demoNumbers).map(({ id, extension }) => ({ phone_number_id: id, target: extension })),
     trunks: [{ name: "demo-pbx", host: peers.pbx.host, port: peers.pbx.port, ...options.trunk }],
     sip: { port: 0 },
+    wpp: { base_url: peers.gatewayUrl, secret: peers.gatewaySecret },
     media: { bind_address: ["127.0.0.1"], public_port: 0, sip_bind_address: "127.0.0.1" },
   };
   for (const [name, values] of Object.entries(options.settings ?? {})) {

@@ -1,6 +1,8 @@
 import { PonteError } from "#core/error.ts";
 import { channel } from "./channel.ts";
 import { check } from "./check.ts";
+import { replay } from "./replay.ts";
+import { routeTest } from "./route-test.ts";
 import { run } from "./run.ts";
 import { selftest } from "./selftest.ts";
 
@@ -22,12 +24,17 @@ const commands: Readonly<Record<string, Entry>> = {
     command: selftest,
     says: "place simulated calls and say what was heard (--calls N, --seconds S, --json)",
   },
-  channel: { command: channel, says: "connect a WhatsApp channel: shows the QR code (connect --url URL --key KEY)" },
   check: { command: check, says: "check a configuration file" },
+  channel: { command: channel, says: "connect a channel of the WPP Gateway: shows its QR code (channel connect)" },
+  "route-test": {
+    command: routeTest,
+    says: "say which rules an event would match, and what would be done (--event FILE)",
+  },
+  replay: { command: replay, says: "have events routed, or deliveries tried, again" },
 };
 
 function usage(): string {
-  const lines = Object.entries(commands).map(([name, { says }]) => `  ponte ${name.padEnd(9)} ${says}`);
+  const lines = Object.entries(commands).map(([name, { says }]) => `  ponte ${name.padEnd(10)} ${says}`);
   return ["Usage:", ...lines, "", "The configuration is config/ponte.yaml, or the file that PONTE_CONFIG names."].join(
     "\n",
   );

@@ -4,6 +4,7 @@ import type { Config } from "#config/schema.ts";
 import type { Log } from "#engine/ports.ts";
 import { Daemon, type DaemonAddresses } from "#src/daemon.ts";
 import { createLog } from "#src/log.ts";
+import { buildPages, pagesFolder } from "#src/pages/build.ts";
 import { SandboxWorld } from "#src/sandbox-world.ts";
 import { configPath, readConfig } from "./config-file.ts";
 import type { Command } from "./main.ts";
@@ -18,7 +19,7 @@ export const run: Command = async (words) => {
 
 async function runDaemon(config: Config): Promise<number> {
   const log = logOf(config);
-  const daemon = new Daemon({ config, log, version });
+  const daemon = new Daemon({ config, log, version, pagesFolder: await pages(log) });
   const addresses = await daemon.start();
   showKey(addresses);
   return untilTold(log, () => daemon.stop());
@@ -30,11 +31,27 @@ async function runSandbox(): Promise<number> {
   // The page shows what happens, and one line shall show where the page is.
   const logging = process.env["PONTE_LOG_LEVEL"] === undefined ? { ...usual, level: "warn" as const } : usual;
   const log = logOf({ log: logging });
-  const world = new SandboxWorld({ log, version, settings: { http, database, log: logging }, page: sandbox });
+  const world = new SandboxWorld({
+    log,
+    version,
+    settings: { http, database, log: logging },
+    page: sandbox,
+    pagesFolder: await pages(log),
+  });
   const addresses = await world.start();
   showKey(addresses);
   console.log(`ponte's sandbox: open ${addresses.pageUrl} and press Call.`);
   return untilTold(log, () => world.stop());
+}
+
+/** Built where they are missing or old; a production install has no builder, and brings them built. */
+async function pages(log: Log): Promise<string> {
+  try {
+    return await buildPages();
+  } catch (error) {
+    log.warn({ err: error }, "the pages could not be built; those of an earlier build are served, if there are any");
+    return pagesFolder;
+  }
 }
 
 function fromEnvironment(): Config {

@@ -54,13 +54,13 @@ export function checkConfig(raw: object, env: Readonly<Record<string, string | u
   const present = Object.entries(raw).filter(([, value]) => value !== null);
   const filled = Value.Default(schema, structuredClone(Object.fromEntries(present)));
   overlay(schema, filled, env);
-  const problems = Value.Errors(schema, filled)
-    .filter((error) => !["boolean", "const", "anyOf"].includes(error.keyword))
-    .flatMap((error) => describe(error, filled));
-  if (problems.length > 0) return { ok: false, problems };
+  const errors = Value.Errors(schema, filled).filter((error) => !["boolean", "const", "anyOf"].includes(error.keyword));
+  // What keys demand of each other can be judged as long as everything has its type.
+  const shapeless = errors.some((error) => error.keyword === "type" || error.keyword === "required");
   const config = filled as Config;
-  const broken = relations(config);
-  return broken.length > 0 ? { ok: false, problems: broken } : { ok: true, config };
+  const broken = shapeless ? [] : relations(config);
+  const problems = [...errors.flatMap((error) => describe(error, filled)), ...broken];
+  return problems.length > 0 ? { ok: false, problems } : { ok: true, config };
 }
 
 /** Problems as the lines that a person reads. */

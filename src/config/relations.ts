@@ -10,6 +10,7 @@ export function relations(config: Config): ConfigProblem[] {
     ...callingProblems(config),
     ...mediaProblems(config),
     ...sipProblems(config),
+    ...messageProblems(config),
   ];
 }
 
@@ -115,6 +116,25 @@ function sipProblems({ sip }: Config): ConfigProblem[] {
   if (sip.secret?.includes("|")) problems.push({ key: "sip.secret", text: "must not contain |." });
   if (sip.engine !== "embedded" && sip.secret === undefined) {
     problems.push({ key: "sip.secret", text: "is missing: a drachtio-server asks for it. Set DRACHTIO_SECRET." });
+  }
+  return problems;
+}
+
+function messageProblems({ wpp, database, events }: Config): ConfigProblem[] {
+  const problems: ConfigProblem[] = [];
+  if (wpp.base_url !== undefined && wpp.secret === undefined) {
+    problems.push({ key: "wpp.secret", text: "is missing, but there is a gateway. Set WPP_GATEWAY_SECRET." });
+  }
+  for (const [key, url] of Object.entries({ base_url: wpp.base_url, webhook_url: wpp.webhook_url })) {
+    if (url !== undefined && !/^https?:\/\/[^/]/.test(url)) {
+      problems.push({ key: `wpp.${key}`, text: "must begin with http:// or https://." });
+    }
+  }
+  for (const [key, value] of [
+    ["database.secret_key", database.secret_key],
+    ["events.ingestion_secret", events.ingestion_secret],
+  ] as const) {
+    if (value !== undefined && value.length < 16) problems.push({ key, text: "must have at least 16 characters." });
   }
   return problems;
 }

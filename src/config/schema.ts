@@ -209,9 +209,63 @@ const database = section(
       env: "PONTE_DATA_DIR",
       says: "Where the embedded Postgres keeps its data; ./data, or /var/lib/ponte as root.",
     }),
+    secret_key: secret({
+      env: "PONTE_SECRET_KEY",
+      says: "Seals secrets of tenants in the database, at least 16 characters; without it they are stored in clear.",
+    }),
     max_connections: whole(2, 100, { default: 8, unit: "connections", says: "Connections to Postgres." }),
   },
   "State.",
+);
+
+const wpp = section(
+  {
+    base_url: maybeText({
+      env: "WPP_GATEWAY_BASE_URL",
+      says: "Address of the WPP Gateway; without it WhatsApp messages go by the Cloud API only.",
+    }),
+    secret: secret({ env: "WPP_GATEWAY_SECRET", says: "What the gateway wants in X-Gateway-Secret." }),
+    request_timeout_ms: ms(100, 120_000, { default: 10_000, says: "How long one request to the gateway may take." }),
+    webhook_url: maybeText({
+      says: "Address at which the gateway reaches ponte's HTTP port, such as https://ponte.example; without it that of http.",
+    }),
+    webhook_secret_required: flag({
+      default: true,
+      says: "Refuses webhooks of the gateway that prove nothing; switch it off only where nobody else can reach the port.",
+    }),
+  },
+  "The WPP Gateway.",
+);
+
+const events = section(
+  {
+    ingestion_secret: secret({
+      env: "EVENT_INGESTION_SECRET",
+      says: "Lets internal systems post events without an API key.",
+    }),
+    concurrency: whole(1, 256, {
+      default: 8,
+      unit: "lanes",
+      says: "Conversations that are worked on at once, for each kind of work.",
+    }),
+    keep_days: whole(1, 3_650, {
+      default: 90,
+      unit: "days",
+      says: "How long settled events are kept; a repetition that comes later is taken for a new event.",
+    }),
+  },
+  "The event router.",
+);
+
+const webhooks = section(
+  {
+    allow_private: flag({
+      default: false,
+      says: "Lets outgoing webhooks go to private and loopback addresses, which is how requests are forged.",
+    }),
+    timeout_ms: ms(100, 60_000, { default: 10_000, says: "How long the target of an outgoing webhook may take." }),
+  },
+  "Outgoing webhooks.",
 );
 
 const http = section(
@@ -255,7 +309,7 @@ const sandbox = section(
 );
 
 export const schema = Type.Object(
-  { calling, meta, channels, trunks, sip, media, database, http, log, sandbox },
+  { calling, meta, channels, trunks, sip, media, wpp, events, webhooks, database, http, log, sandbox },
   { additionalProperties: false },
 );
 

@@ -54,6 +54,19 @@ calling: { enabled: sometimes }
     expect(found).toHaveLength(7);
   });
 
+  test("names what keys demand of each other beside unknown keys and wrong values", () => {
+    const found = problemsOf(`
+calling: { enabled: true, max_cals: 3, ring_timeout_ms: 1 }
+`);
+    expect(found).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining("calling.max_cals: is not a key"),
+        expect.stringContaining("calling.ring_timeout_ms: must be >= 500"),
+        expect.stringContaining("channels: is empty"),
+      ]),
+    );
+  });
+
   test.each([
     ["calling: { enabled: true }", "channels: is empty, but calling.enabled is true."],
     [whole.replace("access_token: t, ", ""), "meta.access_token: is missing, and not every channel has its own."],
@@ -62,6 +75,9 @@ calling: { enabled: sometimes }
     [whole.replace("name: office", "name: office, kind: pstn"), "trunks[0].kind: pstn is refused"],
     ["media: { public_address: [ponte.example] }", "media.public_address[0]: ponte.example is not an IP address."],
     ["sip: { engine: 'drachtio://10.0.0.1:9022' }", "sip.secret: is missing"],
+    ["wpp: { base_url: 'http://10.0.0.9' }", "wpp.secret: is missing"],
+    ["wpp: { base_url: gateway, secret: s }", "wpp.base_url: must begin with http:// or https://."],
+    ["database: { secret_key: short }", "database.secret_key: must have at least 16 characters."],
     ["sip: { secret: 'a|b' }", "sip.secret: must not contain |."],
     ["http: { port: 1 }\nhttp: { port: 2 }", "Map keys must be unique"],
     ["- a\n- b", "The file must be a map of sections"],
