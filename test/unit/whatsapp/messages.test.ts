@@ -222,3 +222,31 @@ test("texts that Postgres refuses are mended, in the payload and in the raw body
   const { messages } = read(change({ messages: [{ ...text, text: { body: "a\u0000b\ud800" } }] }));
   expect(JSON.stringify(messages)).not.toMatch(/\\u0000|\\ud800/);
 });
+
+test("five thousand mutations never throw, and never yield an event that cannot be stored", () => {
+  let seed = 11;
+  const random = () => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed / 2_147_483_647;
+  };
+  const values = [null, 0, -1, "", "x", [], {}, true, "\ud800\u0000", [[1]], 1e300, "9".repeat(600), { id: {} }];
+  const mutate = (document: object): object =>
+    Object.fromEntries(
+      Object.entries(document).map(([key, value]: [string, unknown]) => {
+        if (random() < 0.15) return [key, values[Math.floor(random() * values.length)]];
+        return [key, typeof value === "object" && value !== null && !Array.isArray(value) ? mutate(value) : value];
+      }),
+    );
+  for (let round = 0; round < 5_000; round++) {
+    const part = {
+      ...text,
+      type: "interactive",
+      interactive: { type: "list_reply", list_reply: { id: "b", title: "B" } },
+    };
+    const value = { contacts: [mutate(contact)], messages: [mutate(text), mutate(part)], statuses: [mutate(status)] };
+    for (const { externalId, payload, conversationKey } of read(change(value)).messages) {
+      expect(externalId.length).toBeLessThanOrEqual(512);
+      expect(JSON.stringify([payload, conversationKey])).not.toMatch(/\\u0000|\\ud800/);
+    }
+  }
+});
