@@ -18,8 +18,8 @@ import { Stubborn } from "./stubborn.ts";
 import { type JobHandler, Worker } from "./worker.ts";
 import type { RouterWorld } from "./world.ts";
 
-/** Lanes of each pool that are worked on at once; each waits for the database most of its time. */
-const DEFAULT_CONCURRENCY = 64;
+/** Lanes of each pool that are worked on at once; each waits for the disk of the database most of its time. */
+const DEFAULT_CONCURRENCY = 128;
 
 /** One channel or endpoint gets at most this share of a pool, so that a slow one leaves room for the others. */
 const TARGET_SHARE = 0.25;

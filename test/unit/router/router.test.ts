@@ -366,11 +366,11 @@ test("a slow channel gets its share of the workers, and the others go on", async
   world.sendOutcomes.push(
     ...Array.from({ length: 100 }, () => () => new Promise<SendOutcome>((resolve) => stuck.push(resolve))),
   );
-  for (let person = 0; person < 40; person += 1)
+  for (let person = 0; person < 80; person += 1)
     await world.intake.accept(fakeEvent({ payload: { phone: `55119${10_000_000 + person}`, channel: "gateway-1" } }));
   await world.settle();
   const ofFirst = () => world.sent.filter(({ channelId }) => channelId === "gateway-1").length;
-  expect(ofFirst()).toBe(16);
+  expect(ofFirst()).toBe(32);
   await world.intake.accept(fakeEvent({ payload: { phone: "5511987654321", channel: "gateway-2" } }));
   await world.settle();
   expect(world.sent.at(-1)).toMatchObject({ channelId: "gateway-2" });
@@ -378,7 +378,7 @@ test("a slow channel gets its share of the workers, and the others go on", async
     for (const answer of stuck.splice(0)) answer({ ok: true, providerMessageId: crypto.randomUUID() });
     await world.settle();
   }
-  expect(ofFirst()).toBe(40);
+  expect(ofFirst()).toBe(80);
 });
 
 describe("a person's message", () => {
