@@ -1,0 +1,176 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { PonteError } from "#core/error.ts";
+import type { Job, NewJob } from "#router/ports.ts";
+import { Stubborn } from "#router/stubborn.ts";
+import { type JobEnd, Worker } from "#router/worker.ts";
+import { TENANT } from "#test/support/fake-router-values.ts";
+import { FakeRouterWorld } from "#test/support/fake-router-world.ts";
+
+const AWAY = new PonteError("store_unavailable", "the database is away", { retryable: true });
+const LEASE_MS = 30_000;
+
+let world: FakeRouterWorld;
+let stubborn: Stubborn;
+let worker: Worker;
+let done: string[];
+/** What the handler does with a job; by default it is done. */
+let work: (job: Job) => Promise<JobEnd>;
+
+beforeEach(() => {
+  world = new FakeRouterWorld();
+  const { queue, clock, log, random } = world;
+  stubborn = new Stubborn(clock, log);
+  done = [];
+  work = async () => ({ result: "done" });
+  const run = async (job: Job): Promise<JobEnd> => {
+    const end = await work(job);
+    done.push(String(job.payload["n"]));
+    return end;
+  };
+  const handlers = { try: { run, effectOf: () => undefined } };
+  worker = new Worker({ pool: "send", queue, handlers, lanes: 4, lanesPerTarget: 4, stubborn, clock, log, random });
+});
+afterEach(async () => {
+  await worker.stop();
+  expect(world.clock.pending).toBe(0);
+});
+
+function job(lane: string, n: number, handler = "try"): NewJob {
+  return { lane, pool: "send", target: "t", tenantId: TENANT, handler, payload: { n: `${lane}${n}` } };
+}
+
+describe("a worker", () => {
+  test("does the jobs of a lane in order and is woken by new ones", async () => {
+    worker.start();
+    await world.queue.add([job("a", 1), job("a", 2), job("b", 1)]);
+    await world.settle();
+    await world.queue.add([job("a", 3)]);
+    await world.settle();
+    expect(done.filter((name) => name.startsWith("a"))).toEqual(["a1", "a2", "a3"]);
+    expect(done).toContain("b1");
+    expect(world.queue.counts).toEqual({ queued: 0, dead: 0 });
+  });
+
+  test("finds by polling what nobody told it of", async () => {
+    const { queue } = world;
+    queue.onWork = () => () => undefined;
+    worker.start();
+    await world.settle();
+    await queue.add([job("a", 1)]);
+    await world.settle();
+    expect(queue.counts.queued).toBe(1);
+    world.clock.advance(1_000);
+    await world.settle();
+    expect(queue.counts.queued).toBe(0);
+  });
+
+  test("writes down what it did however long the store is away, and does it once", async () => {
+    const finish = world.queue.finish.bind(world.queue);
+    let failures = 5;
+    world.queue.finish = async (completion) => {
+      failures -= 1;
+      if (failures >= 0) throw AWAY;
+      return finish(completion);
+    };
+    worker.start();
+    await world.queue.add([job("a", 1)]);
+    for (let second = 0; second < 5; second += 1) {
+      await world.settle();
+      world.clock.advance(1_000);
+    }
+    await world.settle();
+    expect(done).toEqual(["a1"]);
+    expect(world.queue.finished).toEqual(["try done"]);
+  });
+
+  test("claims again when the store is back", async () => {
+    const claim = world.queue.claim.bind(world.queue);
+    let away = true;
+    world.queue.claim = async (request) => {
+      if (away) throw AWAY;
+      return claim(request);
+    };
+    worker.start();
+    await world.queue.add([job("a", 1)]);
+    await world.settle();
+    world.clock.advance(1_000);
+    await world.settle();
+    expect(done).toEqual([]);
+    away = false;
+    world.clock.advance(1_000);
+    await world.settle();
+    expect(done).toEqual(["a1"]);
+    expect(world.log.lines.filter(({ message }) => message.includes("cannot claim"))).toHaveLength(1);
+  });
+
+  test("keeps its lease through a long job, and leaves the lane alone when it lost it", async () => {
+    const ends: ((end: JobEnd) => void)[] = [];
+    work = () => new Promise((resolve) => ends.push(resolve));
+    worker.start();
+    await world.queue.add([job("a", 1), job("a", 2)]);
+    await world.settle();
+    for (let third = 0; third < 6; third += 1) {
+      world.clock.advance(LEASE_MS / 3);
+      await world.settle();
+    }
+    expect(ends).toHaveLength(1);
+    world.queue.renew = async () => false;
+    world.queue.finish = async () => "lost";
+    world.clock.advance(LEASE_MS / 3);
+    await world.settle();
+    ends[0]?.({ result: "done" });
+    await world.settle();
+    expect(done).toEqual(["a1"]);
+    expect(world.queue.counts.queued).toBe(2);
+  });
+
+  test("tries a job whose handler crashes again later, and gives up what nobody can do", async () => {
+    let crashes = 2;
+    work = async () => {
+      crashes -= 1;
+      if (crashes >= 0) throw new Error("a bug");
+      return { result: "done" };
+    };
+    worker.start();
+    await world.queue.add([job("a", 1), job("b", 1, "nobody")]);
+    for (let second = 0; second < 6; second += 1) {
+      await world.settle();
+      world.clock.advance(1_000);
+    }
+    await world.settle();
+    expect(world.queue.finished.toSorted()).toEqual(["nobody dead", "try done", "try retry", "try retry"]);
+    expect(world.log.lines.filter(({ level }) => level === "error")).toHaveLength(2);
+  });
+
+  test("ends the job at hand when it is stopped, and gives the rest of the lane back", async () => {
+    const ends: ((end: JobEnd) => void)[] = [];
+    work = () => new Promise((resolve) => ends.push(resolve));
+    worker.start();
+    await world.queue.add([job("a", 1), job("a", 2)]);
+    await world.settle();
+    const stopped = worker.stop();
+    ends[0]?.({ result: "done" });
+    await stopped;
+    expect(done).toEqual(["a1"]);
+    const [lane] = await world.queue.claim({
+      pool: "send",
+      lanes: 1,
+      jobsPerLane: 9,
+      leaseMs: LEASE_MS,
+      exceptTargets: [],
+    });
+    expect(lane?.jobs.map(({ payload }) => payload["n"])).toEqual(["a2"]);
+  });
+
+  test("stops although the store is away, as soon as it is told to give up", async () => {
+    world.queue.finish = () => Promise.reject(AWAY);
+    worker.start();
+    await world.queue.add([job("a", 1)]);
+    await world.settle();
+    const stopped = worker.stop();
+    await world.settle();
+    stubborn.giveUp();
+    await stopped;
+    expect(world.queue.counts.queued).toBe(1);
+  });
+});
