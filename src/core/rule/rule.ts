@@ -34,7 +34,7 @@ export interface Rule {
 
 /**
  * An expression over `event` (`type`, `source_system`, `external_id`, `channel_id`, `provider`, `occurred_at`) and `payload`
- * that is true or false: `payload.invoice.amount > 100 and payload.customer.phone != null`.
+ * that is true or false: `payload.invoice.amount > 100 && has(payload.customer.phone)`.
  */
 export type Condition = string;
 

@@ -51,6 +51,21 @@ describe("a worker", () => {
     expect(world.queue.counts).toEqual({ queued: 0, dead: 0 });
   });
 
+  test("stops a lane at a job that is to be tried again: what is behind it waits", async () => {
+    let refusals = 1;
+    work = async () => {
+      refusals -= 1;
+      return refusals >= 0 ? { result: "retry", delayMs: 300, error: "not now" } : { result: "done" };
+    };
+    await world.queue.add([job("a", 1), job("a", 2)]);
+    worker.start();
+    await world.settle();
+    expect(done).toEqual(["a1"]);
+    world.clock.advance(300);
+    await world.settle();
+    expect(done).toEqual(["a1", "a1", "a2"]);
+  });
+
   test("finds by polling what nobody told it of", async () => {
     const { queue } = world;
     queue.onWork = () => () => undefined;
