@@ -244,7 +244,7 @@ const events = section(
       says: "Lets internal systems post events without an API key.",
     }),
     concurrency: whole(1, 256, {
-      default: 8,
+      default: 128,
       unit: "lanes",
       says: "Conversations that are worked on at once, for each kind of work.",
     }),
