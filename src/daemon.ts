@@ -21,6 +21,7 @@ import {
   apiKey,
   graphClient,
   type House,
+  pagesOf,
   prune,
   readyChecks,
   webhookReceiver,
@@ -280,7 +281,7 @@ export class Daemon {
       metaWebhook: receiver,
       router,
       readyChecks: readyChecks(house),
-      ...(pagesFolder === undefined ? {} : { pages: { folder: pagesFolder } }),
+      ...(pagesFolder === undefined ? {} : { pages: pagesOf(pagesFolder, config) }),
       trustedProxies: config.http.trusted_proxies,
     });
   }

@@ -32,7 +32,14 @@ export async function startMessages(life: Life, house: MessageHouse): Promise<Ro
   const { config, log, store, switchboard } = house;
   await adoptChannels(house);
   const client = gatewayClient(house);
-  const router = await life.begin("router", () => started(eventRouter(house, client)), stopped);
+  if (client !== undefined) await life.begin("gateway client", () => client, stopped);
+  const cloud = await life.begin("message sender", () => cloudSender(house), stopped);
+  const webhooks = await life.begin("outgoing webhooks", () => webhookDelivery(house), stopped);
+  const senders: Senders = {
+    cloud_api: cloud,
+    ...(client === undefined ? {} : { wpp_gateway: new WppSender({ client, clock: systemClock }) }),
+  };
+  const router = await life.begin("router", () => started(eventRouter(house, senders, webhooks)), stopped);
   const shared = { intake: store.intake, channels: store.channels, clock: systemClock, log };
   await life.begin(
     "call events",
@@ -79,9 +86,9 @@ function gatewayClient({ config, log }: MessageHouse): WppGatewayClient | undefi
   return new WppGatewayClient({ ...options, clock: systemClock, log, random: Math.random });
 }
 
-function eventRouter({ config, store, log }: MessageHouse, client: WppGatewayClient | undefined): EventRouter {
-  const { meta, events, webhooks } = config;
-  const cloud = new CloudMessageSender({
+function cloudSender({ config, log }: MessageHouse): CloudMessageSender {
+  const { meta } = config;
+  return new CloudMessageSender({
     baseUrl: meta.graph_url,
     version: meta.graph_version,
     channels: tokensOf(config),
@@ -90,10 +97,14 @@ function eventRouter({ config, store, log }: MessageHouse, client: WppGatewayCli
     log,
     ...(meta.access_token === undefined ? {} : { accessToken: meta.access_token }),
   });
-  const senders: Senders = {
-    cloud_api: cloud,
-    ...(client === undefined ? {} : { wpp_gateway: new WppSender({ client, clock: systemClock }) }),
-  };
+}
+
+function webhookDelivery({ config, log }: MessageHouse): WebhookDelivery {
+  const { allow_private, timeout_ms } = config.webhooks;
+  return new WebhookDelivery({ allowPrivate: allow_private, timeoutMs: timeout_ms, clock: systemClock, log });
+}
+
+function eventRouter({ config, store, log }: MessageHouse, senders: Senders, webhooks: WebhookDelivery): EventRouter {
   return new EventRouter({
     queue: store.queue,
     events: store.events,
@@ -105,14 +116,9 @@ function eventRouter({ config, store, log }: MessageHouse, client: WppGatewayCli
     endpoints: store.endpoints,
     deliveries: store.deliveries,
     senders,
-    webhooks: new WebhookDelivery({
-      allowPrivate: webhooks.allow_private,
-      timeoutMs: webhooks.timeout_ms,
-      clock: systemClock,
-      log,
-    }),
+    webhooks,
     schedule: retryDelayMs,
-    concurrency: events.concurrency,
+    concurrency: config.events.concurrency,
     clock: systemClock,
     log,
     random: () => randomBytes(32),
@@ -127,7 +133,12 @@ function gatewayParts(
   const shared = { intake: store.intake, channels: store.channels, clock: systemClock, log, randomBytes };
   const secrets = config.wpp.secret === undefined ? [] : [config.wpp.secret];
   return {
-    gatewayWebhook: new GatewayWebhook({ ...shared, secrets, secretRequired: config.wpp.webhook_secret_required }),
+    gatewayWebhook: new GatewayWebhook({
+      ...shared,
+      secrets,
+      secretRequired: config.wpp.webhook_secret_required,
+      ...(config.wpp.defer_read ? { deferRead: { events: store.events } } : {}),
+    }),
     onboarding: new Onboarding({
       ...shared,
       gateway: client,

@@ -6,6 +6,7 @@ import { PonteError } from "#core/error.ts";
 import type { Log } from "#engine/ports.ts";
 import type { Switchboard } from "#engine/switchboard.ts";
 import { systemClock } from "#engine/system-clock.ts";
+import type { PageParts } from "#http/page-files.ts";
 import type { ReadyCheck } from "#http/ports.ts";
 import type { RouterParts } from "#http/router-parts.ts";
 import type { MediaPlane } from "#media/plane/media-plane.ts";
@@ -126,4 +127,9 @@ export async function prune(store: Store, keepEventsDays: number): Promise<void>
   await store.inbox.prune(before(KEEP_WEBHOOKS_DAYS));
   await store.events.prune(before(keepEventsDays), PRUNE_EVENTS);
   await store.queue.prune();
+}
+
+/** With a key of its own from the environment, sessions of the pages outlive a restart. */
+export function pagesOf(folder: string, { database }: Config): PageParts {
+  return database.secret_key === undefined ? { folder } : { folder, sessionSecret: database.secret_key };
 }

@@ -1,14 +1,21 @@
+import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { checkConfig } from "#config/load.ts";
 import type { Config } from "#config/schema.ts";
 import type { Log } from "#engine/ports.ts";
 import { Daemon, type DaemonAddresses } from "#src/daemon.ts";
 import { createLog } from "#src/log.ts";
-import { buildPages, pagesFolder } from "#src/pages/build.ts";
+import { pagesFolder } from "#src/pages/build.ts";
 import { SandboxWorld } from "#src/sandbox-world.ts";
 import { configPath, readConfig } from "./config-file.ts";
 import type { Command } from "./main.ts";
 import { version } from "./version.ts";
+
+const buildScript = fileURLToPath(new URL("../pages/build.ts", import.meta.url));
+/** It takes about a second. */
+const BUILD_LIMIT_MS = 60_000;
 
 /** `ponte run`: the daemon on its configuration, or the sandbox where there is none. Ends on SIGINT or SIGTERM. */
 export const run: Command = async (words) => {
@@ -44,14 +51,17 @@ async function runSandbox(): Promise<number> {
   return untilTold(log, () => world.stop());
 }
 
-/** Built where they are missing or old; a production install has no builder, and brings them built. */
+/**
+ * Built where they are missing or old, in a process of its own; a production install has no builder, and brings them built.
+ * Returns their folder.
+ */
 async function pages(log: Log): Promise<string> {
   try {
-    return await buildPages();
+    await promisify(execFile)(process.execPath, [buildScript], { timeout: BUILD_LIMIT_MS });
   } catch (error) {
     log.warn({ err: error }, "the pages could not be built; those of an earlier build are served, if there are any");
-    return pagesFolder;
   }
+  return pagesFolder;
 }
 
 function fromEnvironment(): Config {

@@ -233,6 +233,10 @@ const wpp = section(
       default: true,
       says: "Refuses webhooks of the gateway that prove nothing; switch it off only where nobody else can reach the port.",
     }),
+    defer_read: flag({
+      default: false,
+      says: "Answers a webhook with 2xx, by which many gateways mark a message as read, only when the message was worked off.",
+    }),
   },
   "The WPP Gateway.",
 );

@@ -59,7 +59,7 @@ describe("Dockerfile", () => {
   test("runs the daemon on the Node that ponte needs, as somebody who is not root", () => {
     const { engines } = JSON.parse(read("package.json")) as { engines: { node: string } };
     const major = engines.node.replace(/\D/g, "");
-    expect(of("FROM").map((line) => line.split(" ")[0])).toEqual([`node:${major}-slim`, `node:${major}-slim`]);
+    expect(new Set(of("FROM").map((line) => line.split(" ")[0]))).toEqual(new Set([`node:${major}-slim`]));
     expect(of("USER").at(-1)).toBe("node");
     expect(of("STOPSIGNAL")).toEqual(["SIGTERM"]);
     const [, program = ""] = JSON.parse(of("ENTRYPOINT")[0] ?? "[]") as string[];
