@@ -47,7 +47,9 @@ async function runSandbox(): Promise<number> {
   });
   const addresses = await world.start();
   showKey(addresses);
-  console.log(`ponte's sandbox: open ${addresses.pageUrl} and press Call.`);
+  console.log(
+    `ponte's sandbox: open ${addresses.pageUrl} and press Call; inbox, events and rules are at ${addresses.httpUrl}`,
+  );
   return untilTold(log, () => world.stop());
 }
 

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { ingestBench } from "./ingest.ts";
 import { mediaBench } from "./media.ts";
 import { type Bench, isMet, type Outcome, writeReport } from "./report.ts";
 import { routerBench } from "./router.ts";
@@ -8,7 +9,7 @@ import { setupBench } from "./setup.ts";
  * `npm run bench [name …]`: runs the benchmarks and writes `test-results/bench.{json,md}`. Every figure that has to be compared
  * is measured in the same run, because machines differ. Exit status 1 when a demand is not met.
  */
-const benches: readonly Bench[] = [mediaBench, setupBench, routerBench];
+const benches: readonly Bench[] = [mediaBench, setupBench, routerBench, ingestBench];
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !benches.some((bench) => bench.name === name));
