@@ -7,6 +7,7 @@ import type { DemoNumber } from "#sandbox/phone/protocol.ts";
 import { type SyntheticCallRequest, SyntheticUsers } from "#sandbox/phone/synthetic-user.ts";
 import type { UserCall } from "#sandbox/phone/user-call.ts";
 import type { RelayPort } from "#sandbox/relay/ports.ts";
+import type { GatewayOptions } from "#sandbox/wpp/gateway.ts";
 import { type SandboxAddresses, SandboxWorld } from "#src/sandbox-world.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
 import { expectCleanLog } from "#test/support/leaks.ts";
@@ -55,6 +56,10 @@ export interface TestWorldOptions {
   readonly settings?: Readonly<Record<string, object>>;
   readonly meta?: Partial<MetaOptions>;
   readonly relay?: RelayPort;
+  /** Over the simulated gateway's own options. */
+  readonly gateway?: Partial<GatewayOptions>;
+  /** Of the built pages; without it there are none. */
+  readonly pagesFolder?: string;
 }
 
 type Row = Readonly<Record<string, unknown>>;
@@ -121,6 +126,8 @@ export class TestWorld {
       page: { host: "127.0.0.1", port: 0 },
       ...(options.meta === undefined ? {} : { meta: options.meta }),
       ...(options.relay === undefined ? {} : { relay: options.relay }),
+      ...(options.gateway === undefined ? {} : { gateway: options.gateway }),
+      ...(options.pagesFolder === undefined ? {} : { pagesFolder: options.pagesFolder }),
     });
     const parts: Parts = {
       sandbox,

@@ -2,11 +2,12 @@ import type { FastifyRequest } from "fastify";
 import type { ApiParts } from "#sandbox/api-server.ts";
 import type { Graph, GraphCall } from "./graph.ts";
 
-/** `graph.facebook.com` over HTTP, as far as calls go. */
+/** `graph.facebook.com` over HTTP, as far as calls and messages go. */
 export function graphHttp(graph: Graph): ApiParts {
   return {
     routes: (app, send) => {
       app.post("/:version/:id/calls", (request, reply) => send(reply, graph.postCalls(callOf(request))));
+      app.post("/:version/:id/messages", (request, reply) => send(reply, graph.postMessages(callOf(request))));
       app.get("/:version/:id/settings", (request, reply) => send(reply, graph.settings(callOf(request))));
       app.post("/:version/:id/settings", (request, reply) => send(reply, graph.settings(callOf(request))));
       app.setNotFoundHandler((request, reply) =>

@@ -2,9 +2,10 @@ import type { Faults } from "#sandbox/faults.ts";
 import type { HttpReply } from "#sandbox/http-reply.ts";
 import type { Random } from "#sandbox/random.ts";
 import type { Calls } from "./calls.ts";
-import { errorBody } from "./errors.ts";
+import { errorBody, graphErrors } from "./errors.ts";
 import { errorOf, type Fault } from "./faults.ts";
 import type { MetaLog } from "./log.ts";
+import type { Messages } from "./messages.ts";
 import type { Modes } from "./modes.ts";
 import type { BusinessNumber, CallingSettings } from "./numbers.ts";
 import { type Action, actions, type CallsRequest, judge } from "./rule.ts";
@@ -25,6 +26,7 @@ interface Options {
   readonly random: Random;
   readonly log: MetaLog;
   readonly calls: Calls;
+  readonly messages: Messages;
   readonly faults: Faults<Action, Fault>;
   readonly numbers: ReadonlyMap<string, BusinessNumber>;
   readonly settings: ReadonlyMap<string, CallingSettings>;
@@ -98,6 +100,18 @@ export class Graph {
             },
           };
     return { kind: "answer", status: 200, body, delayMs: 0 };
+  }
+
+  /** `POST /<version>/<id>/messages`. */
+  postMessages(http: GraphCall): HttpReply {
+    const request = { ...this.#read(http), action: undefined };
+    const general = graphRules.filter((rule) => ["G1", "G2", "G3", "G4"].includes(rule.id));
+    const refused = judge(general, request).at(-1);
+    if (refused?.error !== undefined) return this.#refuse(http, request, refused.error, refused.details);
+    const taken = this.#options.messages.take(http.phoneNumberId, request.fields ?? {});
+    if ("refused" in taken) return this.#refuse(http, request, graphErrors[100], taken.refused);
+    this.#log(http, request, 200);
+    return { kind: "answer", status: 200, delayMs: 0, ...taken };
   }
 
   #read(http: GraphCall): CallsRequest {

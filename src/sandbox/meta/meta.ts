@@ -11,6 +11,7 @@ import type { Fault } from "./faults.ts";
 import { Graph } from "./graph.ts";
 import { graphHttp } from "./graph-http.ts";
 import { MetaLog } from "./log.ts";
+import { Messages } from "./messages.ts";
 import { defaultModes, type Modes } from "./modes.ts";
 import type { BusinessNumber, CallingSettings } from "./numbers.ts";
 import type { Action } from "./rule.ts";
@@ -37,7 +38,7 @@ export interface MetaOptions {
 const RING_MS = { min: 30_000, max: 60_000 };
 
 /**
- * A simulated Meta for user-initiated calls: the Graph API with its refusals, the webhooks, and a relay for the media. For
+ * A simulated Meta for user-initiated calls and messages: the Graph API with its refusals, the webhooks, and a relay for the media. For
  * ponte it differs from the real one in base URL and credentials only.
  */
 export class SimulatedMeta {
@@ -45,6 +46,8 @@ export class SimulatedMeta {
   readonly faults: Faults<Action, Fault>;
   /** Everything that happened. */
   readonly log: MetaLog;
+  /** What users and business numbers write to each other. */
+  readonly messages: Messages;
   /** How calls that start from now on behave. */
   modes: Modes;
 
@@ -79,10 +82,17 @@ export class SimulatedMeta {
       webhooks: this.#webhooks,
       ringMs: options.ringMs ?? RING_MS,
     });
+    this.messages = new Messages({
+      clock,
+      random,
+      numbers: this.#numbers,
+      deliver: (delivery) => this.#sender.deliver(delivery),
+    });
     const graph = new Graph({
       random,
       log: this.log,
       calls: this.#calls,
+      messages: this.messages,
       faults: this.faults,
       numbers: this.#numbers,
       settings: this.#settings,
@@ -122,6 +132,8 @@ export class SimulatedMeta {
   placeCall(request: CallRequest, phone: UserPhone): PlacedCall {
     const number = this.#numbers.get(request.phoneNumberId);
     if (number === undefined) throw new RangeError(`no business number has the id ${request.phoneNumberId}`);
+    // Somebody who calls may be written to.
+    this.messages.heard(request.user, request.phoneNumberId);
     return this.#calls.place(request, number, { ...this.modes, ...request.modes }, phone);
   }
 

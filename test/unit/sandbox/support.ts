@@ -5,6 +5,7 @@ import { type CallEnd, Calls, type PlacedCall, type UserPhone } from "#sandbox/m
 import type { Fault } from "#sandbox/meta/faults.ts";
 import { Graph } from "#sandbox/meta/graph.ts";
 import { MetaLog } from "#sandbox/meta/log.ts";
+import { Messages } from "#sandbox/meta/messages.ts";
 import { defaultModes, type Modes } from "#sandbox/meta/modes.ts";
 import type { BusinessNumber, CallingSettings, WhatsAppUser } from "#sandbox/meta/numbers.ts";
 import type { Action } from "#sandbox/meta/rule.ts";
@@ -114,10 +115,20 @@ export class Bench {
     webhooks: this.webhooks,
     ringMs: { min: 30_000, max: 60_000 },
   });
+  readonly messages = new Messages({
+    clock: this.clock,
+    random: seededRandom(9),
+    numbers: new Map([number, otherNumber].map((one) => [one.phoneNumberId, one])),
+    deliver: (delivery) => {
+      this.deliveries.push(delivery);
+      return Promise.resolve(true);
+    },
+  });
   readonly #graph = new Graph({
     random: seededRandom(5),
     log: this.log,
     calls: this.calls,
+    messages: this.messages,
     faults: this.faults,
     numbers: new Map([number, otherNumber].map((one) => [one.phoneNumberId, one])),
     settings: this.settings,
@@ -151,16 +162,29 @@ export class Bench {
     body: unknown,
     more: { readonly token?: string; readonly version?: string; readonly id?: string } = {},
   ): { readonly status: number; readonly body: Record<string, unknown>; readonly reply: HttpReply } {
+    return this.#post("calls", body, more);
+  }
+
+  postMessage(body: unknown, more: Parameters<Bench["post"]>[1] = {}): ReturnType<Bench["post"]> {
+    return this.#post("messages", body, more);
+  }
+
+  #post(
+    edge: "calls" | "messages",
+    body: unknown,
+    more: NonNullable<Parameters<Bench["post"]>[1]>,
+  ): ReturnType<Bench["post"]> {
     const version = more.version ?? "v23.0";
     const phoneNumberId = more.id ?? number.phoneNumberId;
-    const reply = this.#graph.postCalls({
+    const request = {
       method: "POST",
-      path: `/${version}/${phoneNumberId}/calls`,
+      path: `/${version}/${phoneNumberId}/${edge}`,
       version,
       phoneNumberId,
       authorization: more.token ?? "Bearer token",
       body: typeof body === "string" ? body : JSON.stringify(body),
-    });
+    };
+    const reply = edge === "calls" ? this.#graph.postCalls(request) : this.#graph.postMessages(request);
     if (reply.kind !== "answer") return { status: 0, body: {}, reply };
     reply.onSent?.();
     return { status: reply.status, body: reply.body as Record<string, unknown>, reply };
