@@ -13,6 +13,7 @@ import { type SipAddress, SipAgent, type SipAgentCounters } from "#sip-agent/age
 import { openStore, type Store } from "#store/store.ts";
 import type { GraphClient } from "#whatsapp/graph.ts";
 import type { ReceiverCounters, WebhookReceiver } from "#whatsapp/receiver.ts";
+import type { GatewayCounters, GatewayWebhook } from "#wpp/webhook.ts";
 import { Life, started, stopped } from "./life.ts";
 import { startMessages } from "./messages.ts";
 import {
@@ -58,6 +59,8 @@ export interface DaemonCounters {
 /** Everything that the edges count, since the start; what they refused above all. */
 export interface DaemonObservations {
   readonly webhooks?: ReceiverCounters;
+  /** Of the message gateway's webhooks; absent without a gateway. */
+  readonly gatewayWebhooks?: Partial<GatewayCounters>;
   /** Absent with a drachtio-server. */
   readonly agent?: SipAgentCounters;
   /** One of each media worker that is up. */
@@ -83,6 +86,7 @@ export class Daemon {
   #edge: SipEdge | undefined;
   #agent: SipAgent | undefined;
   #receiver: WebhookReceiver | undefined;
+  #gatewayWebhook: GatewayWebhook | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: DaemonOptions) {
@@ -106,6 +110,7 @@ export class Daemon {
     await this.#chore("sweep", SWEEP_EVERY_MS, () => sweepLostCalls({ sweep: store.sweepDead, whatsapp, log }));
     const httpUrl = (): string | undefined => this.#httpUrl;
     const router = await startMessages(this.#life, { config, log, store, switchboard, httpUrl });
+    this.#gatewayWebhook = router.gatewayWebhook;
     const receiver = await this.#life.begin(
       "webhooks",
       () => webhookReceiver(config, log, store, switchboard),
@@ -162,10 +167,12 @@ export class Daemon {
   async observations(): Promise<DaemonObservations> {
     const workers = (await this.#media?.counters()) ?? [];
     const webhooks = this.#receiver?.counters;
+    const gatewayWebhooks = this.#gatewayWebhook?.counters;
     const agent = this.#agent?.counters();
     return {
       publicPorts: workers.map((worker) => worker.publicPort),
       ...(webhooks === undefined ? {} : { webhooks }),
+      ...(gatewayWebhooks === undefined ? {} : { gatewayWebhooks }),
       ...(agent === undefined ? {} : { agent }),
     };
   }

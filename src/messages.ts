@@ -27,8 +27,13 @@ export interface MessageHouse {
   httpUrl(): string | undefined;
 }
 
+interface GatewayParts {
+  readonly gatewayWebhook?: GatewayWebhook;
+  readonly onboarding?: Onboarding;
+}
+
 /** Joins the half of the daemon that is about messages and events, and starts it; what comes of it is for the HTTP side. */
-export async function startMessages(life: Life, house: MessageHouse): Promise<RouterParts> {
+export async function startMessages(life: Life, house: MessageHouse): Promise<RouterParts & GatewayParts> {
   const { config, log, store, switchboard } = house;
   await adoptChannels(house);
   const client = gatewayClient(house);
@@ -125,10 +130,7 @@ function eventRouter({ config, store, log }: MessageHouse, senders: Senders, web
   });
 }
 
-function gatewayParts(
-  house: MessageHouse,
-  client: WppGatewayClient,
-): Pick<RouterParts, "gatewayWebhook" | "onboarding"> {
+function gatewayParts(house: MessageHouse, client: WppGatewayClient): GatewayParts {
   const { config, store, log } = house;
   const shared = { intake: store.intake, channels: store.channels, clock: systemClock, log, randomBytes };
   const secrets = config.wpp.secret === undefined ? [] : [config.wpp.secret];
