@@ -69,9 +69,12 @@ function recipient({ to }: SendMessageAction, { event }: Occasion): readonly [Id
   return identity === undefined ? `${to} is no phone number, linked id, group or user id` : [identity];
 }
 
-/** The one that is named, the event's own, or the tenant's only one. */
+/**
+ * The one that is named, the event's own, or the tenant's only one. Of several, the only one of the gateway: a number of the
+ * Cloud API may not write freely to somebody who has not written within 24 h.
+ */
 async function channelOf(
-  { provider, channel_id }: SendMessageAction,
+  { provider, channel_id, content }: SendMessageAction,
   { event, tenantId }: Occasion,
   { world }: ActionTools,
 ): Promise<Channel | string> {
@@ -86,7 +89,10 @@ async function channelOf(
   );
   const [only, ...others] = fitting;
   if (only === undefined) return named ? "the named channel is not enabled" : "the tenant has no enabled channel";
-  return others.length === 0 ? only : "the tenant has several channels, and the rule names none of them";
+  if (others.length === 0) return only;
+  const free = fitting.filter((one) => one.provider === "wpp_gateway");
+  if (content.type !== "template" && free.length === 1 && free[0] !== undefined) return free[0];
+  return "the tenant has several channels, and the rule names none of them";
 }
 
 /** Also of replies by people. Messages to one person over one channel stay in order. */

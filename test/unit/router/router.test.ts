@@ -108,11 +108,24 @@ describe("a message to a customer", () => {
     ["no channel", [], "the tenant has no enabled channel"],
     ["a channel that is switched off", [{ enabled: false }], "the tenant has no enabled channel"],
     ["several channels", [{}, {}], "the tenant has several channels, and the rule names none of them"],
+    [
+      "several of the Cloud API",
+      [{ provider: "cloud_api" }, { provider: "cloud_api" }],
+      "the tenant has several channels, and the rule names none of them",
+    ],
   ])("has nowhere to go with %s", async (_what, channels, error) => {
     const { world } = await running({ rules: [toCustomer], channels: channels ?? [] });
     await world.intake.accept(invoice("F-1"));
     await world.settle();
     expect([...world.queue.effects.values()]).toMatchObject([{ state: "dead", error }]);
+  });
+
+  test("goes over the gateway's only channel when there are others of the Cloud API", async () => {
+    const channels: FakeWorldOptions["channels"] = [{ provider: "cloud_api" }, {}, { provider: "cloud_api" }];
+    const { world } = await running({ rules: [toCustomer], channels });
+    await world.intake.accept(invoice("F-1"));
+    await world.settle();
+    expect(world.sent).toMatchObject([{ provider: "wpp_gateway" }]);
   });
 
   test("waits for its gateway, those behind it to the same person wait too, and others do not", async () => {
