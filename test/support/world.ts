@@ -206,6 +206,16 @@ export class TestWorld {
     });
   }
 
+  /** How many rows some tables have. */
+  async counts(tables: readonly string[]): Promise<Readonly<Record<string, number>>> {
+    const { sql } = this.#parts.database;
+    const counted = tables.map(async (table): Promise<[string, number]> => {
+      const [row] = await sql<{ readonly count: number }[]>`select count(*)::int as count from ${sql(table)}`;
+      return [table, row?.count ?? 0];
+    });
+    return Object.fromEntries(await Promise.all(counted));
+  }
+
   /** Waits for the last word about a call: ponte has closed it, and Meta's own account of it was taken. */
   async story(wacid: string): Promise<Story> {
     const id = await this.idOf(wacid);
