@@ -153,7 +153,13 @@ export class SandboxWorld {
     const { page, numbers } = this.#options;
     if (page === undefined) return undefined;
     const watch = watchOf(present(this.daemon.switchboard));
-    const server = new PhoneServer({ meta: this.meta, numbers: numbers ?? demoNumbers, ...page, watch });
+    const server = new PhoneServer({
+      meta: this.meta,
+      numbers: numbers ?? demoNumbers,
+      gateway: this.gateway,
+      ...page,
+      watch,
+    });
     const { url } = await this.#life.begin(
       "phone page",
       () => started(server, page),

@@ -1,5 +1,6 @@
 import type { DemoNumber, PhoneNotice } from "#sandbox/phone/protocol.ts";
 import { openSource } from "./audio.ts";
+import { Chats } from "./chats.ts";
 import { Line } from "./line.ts";
 import {
   byId,
@@ -34,11 +35,14 @@ const line = new Line(take, () => {
   byId("me", HTMLSpanElement).textContent = "not connected";
 });
 
+const chats = new Chats((request) => line.send(request));
+
 function take(notice: PhoneNotice): void {
   switch (notice.type) {
     case "welcome":
       byId("me", HTMLSpanElement).textContent = `${notice.user.name} +${notice.user.number}`;
       showNumbers(notice.numbers, (number) => void dial(number));
+      chats.restart();
       break;
     case "offer":
       void answer(notice.sdp);
@@ -50,6 +54,12 @@ function take(notice: PhoneNotice): void {
     case "digit":
       showDigit(notice.digit, "business");
       break;
+    case "channels":
+      chats.setChannels(notice.channels);
+      break;
+    case "message":
+      chats.take(notice.message);
+      break;
     case "timeline":
       phone.firstLineAt ??= notice.line.at;
       showLine(notice.line, phone.firstLineAt);
@@ -57,7 +67,7 @@ function take(notice: PhoneNotice): void {
     case "released": // Only phones whose keys the server presses ask for it.
       break;
     case "error":
-      byId("notice", HTMLParagraphElement).textContent = notice.text;
+      byId(chats.looksAt === undefined ? "notice" : "chat-notice", HTMLParagraphElement).textContent = notice.text;
       break;
   }
 }

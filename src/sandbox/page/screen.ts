@@ -10,7 +10,7 @@ export function byId<T extends HTMLElement>(id: string, kind: new () => T): T {
   return element;
 }
 
-function make(tag: string, className: string, ...children: (string | Node)[]): HTMLElement {
+export function make(tag: string, className: string, ...children: (string | Node)[]): HTMLElement {
   const element = document.createElement(tag);
   if (className !== "") element.className = className;
   element.append(...children);

@@ -1,20 +1,25 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type RawData, type WebSocket, WebSocketServer } from "ws";
+import { type WebSocket, WebSocketServer } from "ws";
 import { PublicPort } from "#media/transport/public-port.ts";
 import { systemClock } from "#media/transport/system-clock.ts";
 import type { Clock } from "#sandbox/clock.ts";
 import type { SimulatedMeta } from "#sandbox/meta/meta.ts";
 import type { WhatsAppUser } from "#sandbox/meta/numbers.ts";
 import { type Random, randomInteger, seededRandom } from "#sandbox/random.ts";
+import type { SimulatedGateway } from "#sandbox/wpp/gateway.ts";
+import { ChatSession } from "./chat-session.ts";
 import { type PageFile, pageFiles } from "./page-files.ts";
 import { PhoneSession } from "./phone-session.ts";
 import type { DemoNumber, PhoneNotice, PhoneRequest, TimelineLine } from "./protocol.ts";
+import { isChatRequest, readRequest } from "./read-request.ts";
 import { lineOfEntry, lineOfEvent, type Watch, type WatchedEvent } from "./timeline.ts";
 
 export interface PhoneServerOptions {
   readonly meta: SimulatedMeta;
   readonly numbers: readonly DemoNumber[];
+  /** Without it the page has calls only. */
+  readonly gateway?: SimulatedGateway;
   readonly host?: string;
   /** 0, the default: any free one. */
   readonly port?: number;
@@ -45,12 +50,18 @@ const headers = {
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 };
 
-/** Serves the phone page, and connects its phones to the simulated Meta. */
+/** What one phone does. */
+interface Sessions {
+  readonly calls: PhoneSession;
+  readonly chats: ChatSession | undefined;
+}
+
+/** Serves the phone page, and connects its phones to the simulated Meta and to the simulated gateway. */
 export class PhoneServer {
   readonly #options: PhoneServerOptions;
   readonly #clock: Clock;
   readonly #random: Random;
-  readonly #phones = new Map<WebSocket, PhoneSession>();
+  readonly #phones = new Map<WebSocket, Sessions>();
   /** The phone whose call this is, also for what comes just after its end. */
   readonly #byWacid = new Map<string, WebSocket>();
   readonly #wacidOf = new Map<string, string>();
@@ -78,8 +89,9 @@ export class PhoneServer {
 
   async stop(): Promise<void> {
     for (const unwatch of this.#unwatch.splice(0)) unwatch();
-    for (const [socket, session] of this.#phones) {
-      session.close();
+    for (const [socket, { calls, chats }] of this.#phones) {
+      calls.close();
+      chats?.close();
       socket.terminate();
     }
     this.#phones.clear();
@@ -136,27 +148,30 @@ export class PhoneServer {
       socket.terminate();
       return;
     }
-    const { meta, numbers } = this.#options;
+    const { meta, numbers, gateway } = this.#options;
     const tell = (notice: PhoneNotice): void => {
       if (notice.type === "offer") this.#own(notice.wacid, socket);
       if (socket.readyState === socket.OPEN) socket.send(JSON.stringify(notice));
     };
     const user = this.#newUser();
     const known = new Set(numbers.map((number) => number.id));
-    const session = new PhoneSession({ meta, port, clock: this.#clock, random: this.#random, user, known, tell });
-    this.#phones.set(socket, session);
+    const calls = new PhoneSession({ meta, port, clock: this.#clock, random: this.#random, user, known, tell });
+    const chats = gateway && new ChatSession({ gateway, clock: this.#clock, user, random: this.#random, tell });
+    this.#phones.set(socket, { calls, chats });
     socket.on("message", (data) => {
-      const request = requestOf(data);
+      const request = readRequest(String(data));
       if (request === undefined) tell({ type: "error", text: "This message cannot be understood." });
-      else take(session, request, tell);
+      else take({ calls, chats }, request, tell);
     });
     socket.on("error", () => socket.terminate());
     socket.on("close", () => {
       this.#phones.delete(socket);
-      session.close();
+      calls.close();
+      chats?.close();
       for (const [wacid, owner] of this.#byWacid) if (owner === socket) this.#byWacid.delete(wacid);
     });
     tell({ type: "welcome", numbers, user: { name: user.profileName, number: user.number } });
+    chats?.open();
   }
 
   #own(wacid: string, socket: WebSocket): void {
@@ -191,9 +206,11 @@ export class PhoneServer {
 }
 
 /** While the sandbox stops, there is no relay to call through; a message that comes then must not end the process. */
-function take(session: PhoneSession, request: PhoneRequest, tell: (notice: PhoneNotice) => void): void {
+function take({ calls, chats }: Sessions, request: PhoneRequest, tell: (notice: PhoneNotice) => void): void {
   try {
-    session.take(request);
+    if (!isChatRequest(request)) calls.take(request);
+    else if (chats !== undefined) chats.take(request);
+    else tell({ type: "error", text: "There are no chats here." });
   } catch (error) {
     tell({ type: "error", text: error instanceof Error ? error.message : "This is not possible now." });
   }
@@ -210,23 +227,4 @@ function sameOrigin(request: IncomingMessage): boolean {
   const { origin, host } = request.headers;
   if (origin === undefined) return true;
   return URL.canParse(origin) && new URL(origin).host === host;
-}
-
-function requestOf(data: RawData): PhoneRequest | undefined {
-  const value = parseJson(String(data));
-  if (typeof value !== "object" || value === null) return undefined;
-  const { type, number, keys, sdp, digits } = value as Readonly<Record<string, unknown>>;
-  if (type === "call" && typeof number === "string")
-    return { type, number, keys: keys === "server" ? "server" : "client" };
-  if (type === "answer" && typeof sdp === "string") return { type, sdp };
-  if (type === "digits" && typeof digits === "string") return { type, digits };
-  return type === "hang_up" ? { type } : undefined;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // The phone is told.
-  }
 }

@@ -7,7 +7,7 @@ import type { Random } from "#sandbox/random.ts";
 import { readRtp } from "#sandbox/relay/rtp.ts";
 import { UserLeg } from "#sandbox/relay/user-leg.ts";
 import { Hearing } from "./hearing.ts";
-import type { PhoneNotice, PhoneRequest } from "./protocol.ts";
+import type { CallRequest, PhoneNotice } from "./protocol.ts";
 import { Speaker } from "./speaker.ts";
 
 interface Options {
@@ -44,7 +44,7 @@ export class PhoneSession {
     return this.#call?.placed.wacid;
   }
 
-  take(request: PhoneRequest): void {
+  take(request: CallRequest): void {
     switch (request.type) {
       case "call":
         this.#place(request.number, request.keys ?? "client");

@@ -1,3 +1,5 @@
+import type { ChannelState } from "#core/channel/channel.ts";
+
 /** What the phone page and its server tell each other over the WebSocket, one JSON object per message. */
 
 /** A business number that can be called. Each is a channel of its own, so that nothing but its number decides where it goes. */
@@ -13,7 +15,9 @@ export interface DemoNumber {
   readonly extension: string;
 }
 
-export type PhoneRequest =
+export type PhoneRequest = CallRequest | ChatRequest;
+
+export type CallRequest =
   | {
       readonly type: "call";
       /** `id` of a demo number. */
@@ -24,6 +28,39 @@ export type PhoneRequest =
   | { readonly type: "answer"; readonly sdp: string }
   | { readonly type: "digits"; readonly digits: string }
   | { readonly type: "hang_up" };
+
+/** `channel` is the gateway's name of one. */
+export type ChatRequest =
+  /** The business's own phone points its camera at the code that the channel shows. */
+  | { readonly type: "scan"; readonly channel: string }
+  /** The business's own phone drops the channel from its linked devices. */
+  | { readonly type: "unlink"; readonly channel: string }
+  | { readonly type: "say"; readonly channel: string; readonly text: string }
+  /** This chat is on the screen from now on: what is in it, and what comes, is read. Without a channel none is. */
+  | { readonly type: "look"; readonly channel?: string };
+
+/** A channel of the gateway: a device linked to the phone of a business. */
+export interface LinkedChannel {
+  readonly id: string;
+  readonly name: string;
+  readonly state: ChannelState;
+  /** The business number, digits; from the first scan on, and then there is a chat with it. */
+  readonly phone?: string;
+}
+
+/** One message of a chat, as it is now. */
+export interface ChatMessage {
+  readonly id: string;
+  readonly channel: string;
+  readonly from: "user" | "business";
+  readonly text: string;
+  /** Unix milliseconds. */
+  readonly at: number;
+  /** One tick, two, two blue ones. The business's are `delivered` until this phone has read them. */
+  readonly state: "sent" | "delivered" | "read";
+  /** The id of the message that this one answers. */
+  readonly quoted?: string;
+}
 
 export type PhoneState = "calling" | "ringing" | "talking" | "ended";
 
@@ -47,6 +84,10 @@ export type PhoneNotice =
   | { readonly type: "released" }
   /** The business sent a digit. */
   | { readonly type: "digit"; readonly digit: string }
+  /** All channels of the gateway, at the start and after each change. Never told where there is no gateway. */
+  | { readonly type: "channels"; readonly channels: readonly LinkedChannel[] }
+  /** A message that is new, or whose state has changed. */
+  | { readonly type: "message"; readonly message: ChatMessage }
   | { readonly type: "timeline"; readonly line: TimelineLine }
   | { readonly type: "error"; readonly text: string };
 

@@ -70,6 +70,12 @@ export class Channels {
     return text;
   }
 
+  /** The QR code that somebody may be looking at; undefined when nobody has asked for one, or it is too old. */
+  code(id: string): string | undefined {
+    const { state, qr } = this.#get(id);
+    return state === "qr" && qr !== undefined && this.#options.clock.now() < qr.until ? qr.text : undefined;
+  }
+
   /** The channel whose QR code this is; undefined when it is nobody's, or too old. */
   shows(qr: string): GatewayChannel | undefined {
     const now = this.#options.clock.now();

@@ -132,6 +132,11 @@ export class SimulatedGateway {
     this.#channels.connect(id, phone);
   }
 
+  /** The text of the QR code that is on somebody's screen now; undefined: none, or it is too old. Throws RangeError. */
+  code(channel: string): string | undefined {
+    return this.#channels.code(channel);
+  }
+
   /** A phone with this number points its camera at a QR code's text. False: the code is nobody's, or too old. */
   scan(qr: string, number: string): boolean {
     const channel = this.#channels.shows(qr);

@@ -49,6 +49,7 @@ export class Phone {
   readonly #carrier: Carrier;
   readonly #received: { message: Carried; read: boolean }[] = [];
   readonly #waiting: Carried[] = [];
+  readonly #listeners = new Set<(received: Received) => void>();
   #online = true;
   #readsAtOnce = false;
 
@@ -74,20 +75,23 @@ export class Phone {
 
   /** What has arrived, in its order. */
   received(): readonly Received[] {
-    return this.#received.map(({ message, read }) => {
-      const { body } = message.said;
-      return { message, read, text: typeof body === "string" ? body : undefined };
-    });
+    return this.#received.map(shown);
   }
 
   texts(): readonly (string | undefined)[] {
     return this.received().map((each) => each.text);
   }
 
-  /** Opens the chat: everything in it is read. */
-  read(): void {
+  /** Calls the listener with each message that arrives; returns what ends that. */
+  watch(listener: (received: Received) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Opens the chat with a channel, or all chats: everything in it is read. */
+  read(channel?: string): void {
     for (const each of this.#received) {
-      if (each.read) continue;
+      if (each.read || (channel !== undefined && each.message.channel !== channel)) continue;
       each.read = true;
       this.#carrier.acked(this, each.message, 3);
     }
@@ -97,6 +101,10 @@ export class Phone {
   keepOpen(open = true): void {
     this.#readsAtOnce = open;
     if (open) this.read();
+  }
+
+  get online(): boolean {
+    return this.#online;
   }
 
   /** Without a network nothing arrives; it comes when there is one again. */
@@ -115,8 +123,15 @@ export class Phone {
       this.#waiting.push(message);
       return;
     }
-    this.#received.push({ message, read: false });
+    const received = { message, read: false };
+    this.#received.push(received);
     this.#carrier.acked(this, message, 2);
     if (this.#readsAtOnce) this.read();
+    for (const listener of this.#listeners) listener(shown(received));
   }
+}
+
+function shown({ message, read }: { readonly message: Carried; readonly read: boolean }): Received {
+  const { body } = message.said;
+  return { message, read, text: typeof body === "string" ? body : undefined };
 }
