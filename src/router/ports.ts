@@ -385,6 +385,12 @@ export interface NewMessage {
   readonly assignee?: string;
 }
 
+/** The message that an ack moved. */
+export interface Moved {
+  readonly messageId: string;
+  readonly conversationId: string;
+}
+
 export interface StoredMessage {
   readonly message: Message;
   readonly duplicate: boolean;
@@ -395,7 +401,7 @@ export interface InboxPort {
   /** Stores a message in its conversation, which is made where needed; an incoming one counts as unread. The same again is a duplicate. */
   put(message: NewMessage): Promise<StoredMessage>;
   /** An outgoing message moved; it only ever moves forward. `unknown`: no message of ours (yet) has this id. */
-  ack(ack: MessageAck): Promise<"moved" | "late" | "unknown">;
+  ack(ack: MessageAck): Promise<Moved | "late" | "unknown">;
   /** The provider took it, or refused it for good. */
   sent(
     id: string,

@@ -9,6 +9,7 @@ import type {
   ConversationFilter,
   InboxPort,
   MessageAck,
+  Moved,
   NewMessage,
   Page,
   PageQuery,
@@ -65,11 +66,11 @@ export class Conversations implements InboxPort {
     throw new PonteError("store_failed", "a message found no conversation to be put into");
   }
 
-  async ack(ack: MessageAck): Promise<"moved" | "late" | "unknown"> {
+  async ack(ack: MessageAck): Promise<Moved | "late" | "unknown"> {
     const sql = this.#sql;
     const at = new Date(ack.at);
     const [row] = await telling(
-      sql<{ readonly moved: number; readonly known: number }[]>`
+      sql<{ readonly id: string | null; readonly conversation: string | null; readonly known: number }[]>`
         with found as materialized (
           select m.id from messages m join tenant_message_channels c on c.id = m.channel
           where c.provider = ${ack.provider} and c.channel_id = ${ack.channelId}
@@ -82,11 +83,12 @@ export class Conversations implements InboxPort {
             read_at = case when ${ack.status} = 'read' then ${at}::timestamptz end,
             error_code = ${ack.error?.code ?? null}, error_message = ${ack.error?.message ?? null}
           from found where m.id = found.id and ${rank(sql, sql`${ack.status}::text`)} > ${rank(sql, sql`m.state`)}
-          returning m.id
+          returning m.id, m.conversation_id
         )
-        select (select count(*)::int from moved) as moved, (select count(*)::int from found) as known`,
+        select moved.id, moved.conversation_id as conversation, (select count(*)::int from found) as known
+        from (values (1)) as one left join moved on true`,
     );
-    if ((row?.moved ?? 0) > 0) return "moved";
+    if (row?.id && row.conversation) return { messageId: row.id, conversationId: row.conversation };
     return (row?.known ?? 0) > 0 ? "late" : "unknown";
   }
 

@@ -163,7 +163,7 @@ export class FakeRouterWorld implements RouterWorld {
       const known = this.inboxMessages.find((one) => one.providerMessageId === providerMessageId);
       if (known === undefined) return "unknown";
       this.#changeMessage(known.id, { state: status });
-      return "moved";
+      return { messageId: known.id, conversationId: known.conversationId };
     },
     sent: async (id, outcome) => {
       this.#changeMessage(id, "error" in outcome ? { state: "failed", ...outcome } : { state: "sent", ...outcome });

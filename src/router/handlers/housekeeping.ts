@@ -32,8 +32,11 @@ export class Housekeeping {
   async #ack(event: CommunicationEvent, attempts: number): Promise<number | undefined> {
     const ack = ackOf(event);
     if (ack === undefined) return undefined;
-    const { world } = this.#tools;
-    if ((await world.inbox.ack(ack)) !== "unknown") return undefined;
+    const { world, live } = this.#tools;
+    const moved = await world.inbox.ack(ack);
+    if (typeof moved === "object" && event.tenantId !== undefined)
+      live.tell({ tenantId: event.tenantId, kind: "message", ...moved });
+    if (moved !== "unknown") return undefined;
     const ageMs = world.clock.now() - event.receivedAt;
     return ageMs < ACK_WAIT_MS ? ACK_RETRY_MS * (attempts + 1) : undefined;
   }

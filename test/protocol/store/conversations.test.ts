@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Identity } from "#core/contact/identity.ts";
 import { phoneIdentity } from "#core/contact/phone.ts";
+import type { Message } from "#core/message/message.ts";
 import type { NewMessage } from "#router/ports.ts";
 import { DEFAULT_TENANT } from "#store/tenant.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
@@ -228,11 +229,13 @@ describe("a conversation", () => {
 });
 
 describe("an outgoing message", () => {
+  const movedOf = ({ id, conversationId }: Message) => ({ messageId: id, conversationId });
+
   test("moves forward only, whatever order its acks come in", async () => {
     const { message } = await store.conversations.put(await outgoing("oi"));
     expect(await ack("delivered")).toBe("unknown");
     await store.conversations.sent(message.id, { providerMessageId: "out-1" });
-    expect(await ack("read")).toBe("moved");
+    expect(await ack("read")).toEqual(movedOf(message));
     expect(await ack("delivered")).toBe("late");
     expect(await ack("sent")).toBe("late");
     expect(await ack("failed")).toBe("late");
@@ -250,13 +253,13 @@ describe("an outgoing message", () => {
   test("that failed says why, and is delivered if it arrives after all", async () => {
     const { message } = await store.conversations.put(await outgoing("oi"));
     await store.conversations.sent(message.id, { providerMessageId: "out-1" });
-    expect(await ack("failed")).toBe("moved");
+    expect(await ack("failed")).toEqual(movedOf(message));
     expect(await store.conversations.message(message.id)).toMatchObject({
       state: "failed",
       error: { code: "131026", message: "undeliverable" },
     });
     expect(await ack("sent")).toBe("late");
-    expect(await ack("delivered")).toBe("moved");
+    expect(await ack("delivered")).toEqual(movedOf(message));
     const stored = await store.conversations.message(message.id);
     expect(stored?.state).toBe("delivered");
     expect(stored?.error).toBeUndefined();
@@ -282,7 +285,7 @@ describe("an outgoing message", () => {
       author: "phone",
     });
     expect(await store.conversations.put(echo)).toMatchObject({ duplicate: false });
-    expect(await ack("delivered")).toBe("moved");
+    expect(await ack("delivered")).toEqual({ messageId: echo.id, conversationId: message.conversationId });
     await store.conversations.sent(message.id, { providerMessageId: "out-1" });
     const { items } = await store.conversations.messages({
       tenantId: DEFAULT_TENANT,

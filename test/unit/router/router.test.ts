@@ -313,6 +313,26 @@ describe("acks and connections", () => {
     expect(world.inboxMessages).toMatchObject([{ state: "delivered" }]);
   });
 
+  test("an ack tells those who watch the conversation, and one that changes nothing tells nobody", async () => {
+    const { world, router } = await running({ rules: [toCustomer] });
+    await world.intake.accept(invoice("F-1"));
+    await world.settle();
+    const changes: LiveChange[] = [];
+    router.watch((change) => changes.push(change));
+    await world.intake.accept(ack("delivered"));
+    await world.intake.accept(ack("read", "nobody's"));
+    await world.settle();
+    const [message] = world.inboxMessages;
+    expect(changes.filter(({ kind }) => kind === "message")).toEqual([
+      {
+        tenantId: expect.any(String),
+        kind: "message",
+        conversationId: message?.conversationId,
+        messageId: message?.id,
+      },
+    ]);
+  });
+
   test("an ack that overtakes its message waits for it, and does not wait for ever", async () => {
     const { world } = await running({ rules: [] });
     await world.intake.accept(ack("delivered", "not yet"));
