@@ -11,27 +11,29 @@ interface Options {
   readonly clock: Clock;
   readonly random: Random;
   readonly user: WhatsAppUser;
-  readonly tell: (notice: PhoneNotice) => void;
 }
 
 /** Characters of a text that the Cloud API carries as well; a person types less. */
 const MAX_TEXT_LENGTH = 4_096;
 /** Messages of one phone that no webhook was answered for yet: more than a person types while a daemon restarts. */
 const MAX_UNDER_WAY = 200;
+/** Typed messages that a page is told again when it comes back; the oldest are forgotten. */
+const MAX_TYPED = 500;
 
 /**
- * The chats of one phone at its WebSocket, one with each channel that has a number. Of the business's own phone it plays only the
- * menu of linked devices. While nobody is connected the phone is offline.
+ * The chats of one phone, one with each channel that has a number. Of the business's own phone it plays only the menu of linked
+ * devices. It outlives its WebSocket; while there is none the phone is offline.
  */
 export class ChatSession {
   readonly #options: Options;
   readonly #phone: Phone;
-  /** Typed here, and not yet seen as read. */
-  readonly #underWay = new Map<string, ChatMessage>();
+  readonly #typed = new Map<string, ChatMessage>();
+  /** Those that no webhook was answered for yet. */
+  readonly #underWay = new Set<string>();
   readonly #unwatch: (() => void)[] = [];
   /** The chat on the screen. */
   #looksAt: string | undefined;
-  #closed = false;
+  #notify: ((notice: PhoneNotice) => void) | undefined;
 
   constructor(options: Options) {
     this.#options = options;
@@ -40,7 +42,8 @@ export class ChatSession {
   }
 
   /** Tells what there is, and from now on what changes. */
-  open(): void {
+  open(tell: (notice: PhoneNotice) => void): void {
+    this.#notify = tell;
     this.#unwatch.push(
       this.#options.gateway.log.watch((entry) => {
         if (entry.kind === "connection") this.#tellChannels();
@@ -48,7 +51,8 @@ export class ChatSession {
       this.#phone.watch((received) => this.#arrived(received)),
     );
     this.#tellChannels();
-    for (const received of this.#phone.received()) this.#tell(messageOf(received));
+    const messages = [...this.#typed.values(), ...this.#phone.received().map(messageOf)];
+    for (const message of messages.sort((a, b) => a.at - b.at)) this.#tell(message);
     this.#phone.goOnline();
   }
 
@@ -82,7 +86,8 @@ export class ChatSession {
 
   /** May be called twice. */
   close(): void {
-    this.#closed = true;
+    this.#notify = undefined;
+    this.#looksAt = undefined;
     for (const unwatch of this.#unwatch.splice(0)) unwatch();
     this.#phone.goOffline();
   }
@@ -116,12 +121,12 @@ export class ChatSession {
         at: this.#options.clock.now(),
         state: state === "connected" ? "delivered" : "sent",
       };
-      this.#underWay.set(message.id, message);
-      this.#tell(message);
+      this.#underWay.add(message.id);
+      this.#keep(message);
       void typed.taken.then(() => {
         this.#underWay.delete(message.id);
         // Where nobody took it, the gateway at least has it.
-        this.#tell({ ...message, state: typed.seen ? "read" : "delivered" });
+        this.#keep({ ...message, state: typed.seen ? "read" : "delivered" });
       });
     }
   }
@@ -139,23 +144,28 @@ export class ChatSession {
 
   #tellChannels(): void {
     const channels = this.#options.gateway.channels();
-    this.#options.tell({ type: "channels", channels: channels.map(linked) });
+    this.#notify?.({ type: "channels", channels: channels.map(linked) });
     // The device is there again, so what waited for it has come as far as that.
-    for (const message of this.#underWay.values()) {
-      const connected = channels.some(({ id, state }) => id === message.channel && state === "connected");
-      if (message.state !== "sent" || !connected) continue;
-      const delivered: ChatMessage = { ...message, state: "delivered" };
-      this.#underWay.set(message.id, delivered);
-      this.#tell(delivered);
+    for (const id of this.#underWay) {
+      const message = this.#typed.get(id);
+      const connected = channels.some((channel) => channel.id === message?.channel && channel.state === "connected");
+      if (message?.state === "sent" && connected) this.#keep({ ...message, state: "delivered" });
     }
   }
 
+  /** A message that was typed here, and each of its states. */
+  #keep(message: ChatMessage): void {
+    this.#typed.set(message.id, message);
+    if (this.#typed.size > MAX_TYPED) this.#typed.delete(this.#typed.keys().next().value ?? "");
+    this.#tell(message);
+  }
+
   #tell(message: ChatMessage): void {
-    if (!this.#closed) this.#options.tell({ type: "message", message });
+    this.#notify?.({ type: "message", message });
   }
 
   #error(text: string): void {
-    this.#options.tell({ type: "error", text });
+    this.#notify?.({ type: "error", text });
   }
 }
 

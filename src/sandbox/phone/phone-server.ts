@@ -39,6 +39,8 @@ const MAX_PHONES = 64;
 const MAX_MESSAGE_BYTES = 64 * 1024;
 /** A browser takes as long as its user needs to allow the microphone. */
 const ICE_TIMEOUT_MS = 60_000;
+/** Users who are remembered after their page has gone. */
+const MAX_OWNERS = 256;
 /** Calls whose phone, and whose id of ponte, is remembered for the timeline. */
 const MAX_KNOWN_CALLS = 1_000;
 
@@ -56,12 +58,21 @@ interface Sessions {
   readonly chats: ChatSession | undefined;
 }
 
+/** Somebody with a phone; they keep their number and chats when the page is loaded again. */
+interface Owner {
+  readonly user: WhatsAppUser;
+  readonly chats: ChatSession | undefined;
+  here: boolean;
+}
+
 /** Serves the phone page, and connects its phones to the simulated Meta and to the simulated gateway. */
 export class PhoneServer {
   readonly #options: PhoneServerOptions;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #phones = new Map<WebSocket, Sessions>();
+  /** By number. */
+  readonly #owners = new Map<string, Owner>();
   /** The phone whose call this is, also for what comes just after its end. */
   readonly #byWacid = new Map<string, WebSocket>();
   readonly #wacidOf = new Map<string, string>();
@@ -121,7 +132,7 @@ export class PhoneServer {
         socket.destroy();
         return;
       }
-      this.#sockets?.handleUpgrade(request, socket, head, (phone) => this.#greet(phone));
+      this.#sockets?.handleUpgrade(request, socket, head, (phone) => this.#greet(phone, request));
     });
     this.#unwatch.push(meta.log.watch((entry) => this.#show(lineOfEntry(entry))));
     if (watch !== undefined) this.#unwatch.push(watch((event) => this.#showEvent(event)));
@@ -142,36 +153,37 @@ export class PhoneServer {
     return this.#phones.size >= MAX_PHONES;
   }
 
-  #greet(socket: WebSocket): void {
+  #greet(socket: WebSocket, request: IncomingMessage): void {
     const port = this.#port;
     if (port === undefined) {
       socket.terminate();
       return;
     }
-    const { meta, numbers, gateway } = this.#options;
+    const { meta, numbers } = this.#options;
     const tell = (notice: PhoneNotice): void => {
       if (notice.type === "offer") this.#own(notice.wacid, socket);
       if (socket.readyState === socket.OPEN) socket.send(JSON.stringify(notice));
     };
-    const user = this.#newUser();
+    const owner = this.#owner(numberIn(request));
+    const { user, chats } = owner;
     const known = new Set(numbers.map((number) => number.id));
     const calls = new PhoneSession({ meta, port, clock: this.#clock, random: this.#random, user, known, tell });
-    const chats = gateway && new ChatSession({ gateway, clock: this.#clock, user, random: this.#random, tell });
     this.#phones.set(socket, { calls, chats });
     socket.on("message", (data) => {
-      const request = readRequest(String(data));
-      if (request === undefined) tell({ type: "error", text: "This message cannot be understood." });
-      else take({ calls, chats }, request, tell);
+      const wanted = readRequest(String(data));
+      if (wanted === undefined) tell({ type: "error", text: "This message cannot be understood." });
+      else take({ calls, chats }, wanted, tell);
     });
     socket.on("error", () => socket.terminate());
     socket.on("close", () => {
       this.#phones.delete(socket);
       calls.close();
       chats?.close();
+      owner.here = false;
       for (const [wacid, owner] of this.#byWacid) if (owner === socket) this.#byWacid.delete(wacid);
     });
     tell({ type: "welcome", numbers, user: { name: user.profileName, number: user.number } });
-    chats?.open();
+    chats?.open(tell);
   }
 
   #own(wacid: string, socket: WebSocket): void {
@@ -179,6 +191,23 @@ export class PhoneServer {
     if (this.#byWacid.size > MAX_KNOWN_CALLS) this.#byWacid.delete(this.#byWacid.keys().next().value ?? "");
     // What happened before the offer could be told, above all the call's being placed.
     for (const entry of this.#options.meta.log.calls(wacid)) this.#show(lineOfEntry(entry));
+  }
+
+  /** Who had this number, unless their phone is in use; or somebody new. */
+  #owner(number: string | undefined): Owner {
+    const known = this.#owners.get(number ?? "");
+    if (known?.here === false) {
+      known.here = true;
+      return known;
+    }
+    const { gateway } = this.#options;
+    const user = this.#newUser();
+    const chats = gateway && new ChatSession({ gateway, clock: this.#clock, user, random: this.#random });
+    const owner = { user, chats, here: true };
+    this.#owners.set(user.number, owner);
+    const [gone] = this.#owners.size > MAX_OWNERS ? [...this.#owners].filter(([, { here }]) => !here) : [];
+    if (gone !== undefined) this.#owners.delete(gone[0]);
+    return owner;
   }
 
   #newUser(): WhatsAppUser {
@@ -220,6 +249,11 @@ function take({ calls, chats }: Sessions, request: PhoneRequest, tell: (notice: 
 function pathOf(request: IncomingMessage): string {
   const target = request.url ?? "";
   return URL.canParse(target, "http://phone") ? new URL(target, "http://phone").pathname : "";
+}
+
+/** The number that a page had before, `/phone?number=…`. */
+function numberIn(request: IncomingMessage): string | undefined {
+  return new URL(request.url ?? "", "http://phone").searchParams.get("number") ?? undefined;
 }
 
 /** Another site's script in the same browser must not place calls from here; programs send no Origin. */

@@ -45,8 +45,9 @@ class Phone {
   channels: readonly LinkedChannel[] | undefined;
   number = "";
 
-  constructor(at = url) {
-    this.socket = new WebSocket(`${at.replace("http", "ws")}phone`);
+  constructor(at = url, number?: string) {
+    const query = number === undefined ? "" : `?number=${number}`;
+    this.socket = new WebSocket(`${at.replace("http", "ws")}phone${query}`);
     this.socket.on("message", (data) => this.#take(JSON.parse(String(data)) as PhoneNotice));
     this.socket.on("error", () => undefined);
     phones.push(this);
@@ -235,13 +236,30 @@ describe("what cannot be", () => {
   });
 });
 
-test("a phone that has gone is offline: what is sent to it has one tick", async () => {
-  clinic();
-  const phone = await new Phone().ready();
-  phone.socket.terminate();
-  const there = gateway.phone(phone.number);
-  await expect.poll(() => there.online, poll).toBe(false);
-  await request("/api/messages", { channel: "clinic", to: phone.number, text: "olá" });
-  await gateway.idle();
-  expect(there.texts()).toEqual([]);
+describe("a phone that has gone", () => {
+  test("is offline; when its page is back it has its number, its chats and what came meanwhile", async () => {
+    clinic();
+    const phone = await new Phone().ready();
+    phone.send({ type: "say", channel: "clinic", text: "já volto" });
+    phone.send({ type: "look", channel: "clinic" });
+    await phone.shows("user: já volto (read)");
+    const there = gateway.phone(phone.number);
+    phone.socket.terminate();
+    await expect.poll(() => there.online, poll).toBe(false);
+    await request("/api/messages", { channel: "clinic", to: phone.number, text: "olá" });
+    await gateway.idle();
+    expect(there.texts()).toEqual([]);
+    const back = await new Phone(url, phone.number).ready();
+    expect(back.number).toBe(phone.number);
+    await back.shows("user: já volto (read)", "business: olá (delivered)");
+  });
+
+  test.each([
+    ["in use", async () => (await new Phone().ready()).number],
+    ["nobody's", async () => "5511900000000"],
+  ])("cannot come back with a number that is %s", async (_name, numberOf) => {
+    const taken = await numberOf();
+    const other = await new Phone(url, taken).ready();
+    expect(other.number).not.toBe(taken);
+  });
 });

@@ -142,6 +142,10 @@ describe.skipIf(absent("chromium"))("the phone page in Chromium (skipped without
     await page.click("#leave");
     expect(await page.locator('[data-chat="clinic"] .words').textContent()).toBe("Pode sim!");
     expect(await page.locator("#unread").isHidden()).toBe(true);
+    await page.reload();
+    await page.click("#chats-tab");
+    await page.click('[data-chat="clinic"]');
+    await expect.poll(() => page.locator(".bubble").count()).toBe(4);
     expect(problems).toEqual([]);
   });
 });
