@@ -54,6 +54,7 @@ export async function startMessages(life: Life, house: MessageHouse): Promise<Ro
   const { ingestion_secret } = config.events;
   return {
     tenantId: DEFAULT_TENANT,
+    tenants: store.tenants,
     intake: store.intake,
     events: store.events,
     rules: store.rules,

@@ -6,7 +6,7 @@ import { traceId, traceIdOf } from "#core/event/trace.ts";
 import { uuidV7 } from "#core/id.ts";
 import type { Json, JsonObject } from "#core/json.ts";
 import type { Clock } from "#engine/ports.ts";
-import type { Accepted, EventIntakePort } from "#router/ports.ts";
+import type { Accepted, EventIntakePort, TenantPort } from "#router/ports.ts";
 import type { App } from "./app.ts";
 import { type Authentication, acceptKey, refuseGuessers, requireApiKey } from "./auth.ts";
 import { fieldCheck, invalidField } from "./check.ts";
@@ -17,6 +17,8 @@ export interface EventIntakeParts {
   readonly tenantId: string;
   readonly ingestionSecret?: string;
   readonly intake: EventIntakePort;
+  /** Absent: every tenant that is named is believed to be there. */
+  readonly tenants?: TenantPort;
   readonly clock: Clock;
 }
 
@@ -28,6 +30,8 @@ const MAX_BATCH = 500;
 const MAX_DEPTH = 32;
 /** Names that ponte's own edges use: nobody else may speak for them. */
 const RESERVED_SOURCES: readonly string[] = ["ponte", "wpp_gateway", "cloud_api"];
+/** Tenants that are not asked for again; they are never removed. */
+const MAX_KNOWN_TENANTS = 10_000;
 const SECRET_HEADER = "x-event-ingestion-secret";
 
 export const eventSchema = Type.Object(
@@ -129,6 +133,7 @@ const schemaSchema = {
 /** `POST /api/events`, and its schema. */
 export function eventIntakeRoutes(app: App, parts: EventIntakeParts, authentication: Authentication): void {
   const check = fieldCheck(eventSchema);
+  const refuseUnknownTenants = tenantCheck(parts);
   const published = {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "An event for POST /api/events",
@@ -149,14 +154,33 @@ export function eventIntakeRoutes(app: App, parts: EventIntakeParts, authenticat
     async (request) => {
       const body: unknown = request.body;
       const list = listOf(body);
-      if (list === undefined) return answerOf(await parts.intake.accept(newEvent(body, "", request, parts, check)));
+      if (list === undefined) {
+        const event = newEvent(body, "", request, parts, check);
+        await refuseUnknownTenants([event], request);
+        return answerOf(await parts.intake.accept(event));
+      }
       if (list.length === 0 || list.length > MAX_BATCH)
         throw invalidField("Body field", "events", `must hold 1 to ${MAX_BATCH} events`);
       // All are looked at before the first is stored.
       const events = list.map((given, i) => newEvent(given, `events.${i}`, request, parts, check));
+      await refuseUnknownTenants(events, request);
       return { events: (await Promise.all(events.map((event) => parts.intake.accept(event)))).map(answerOf) };
     },
   );
+}
+
+/** An event of a tenant that does not exist would be stored where nobody ever sees it. */
+function tenantCheck({ tenants, tenantId: own }: EventIntakeParts) {
+  const known = new Set([own]);
+  return async (events: readonly NewEvent[], request: FastifyRequest): Promise<void> => {
+    if (tenants === undefined) return;
+    for (const { tenantId = own } of events) {
+      if (tenantId === request.tenantId || known.has(tenantId)) continue;
+      if (!(await tenants.exists(tenantId))) throw invalidField("Body field", "tenant_id", "is no tenant");
+      if (known.size >= MAX_KNOWN_TENANTS) known.clear();
+      known.add(tenantId);
+    }
+  };
 }
 
 /** With the ingestion secret, or with an API key. */

@@ -6,6 +6,7 @@ import type {
   EventLogPort,
   InboxPort,
   RuleStorePort,
+  TenantPort,
 } from "#router/ports.ts";
 import type { GatewayWebhookPort, OnboardingPort, RouterServicePort } from "#router/services.ts";
 
@@ -15,6 +16,8 @@ export interface RouterParts {
   readonly tenantId: string;
   /** Absent: events are taken with an API key only. */
   readonly ingestionSecret?: string;
+  /** Absent: every tenant that is named is believed to be there. */
+  readonly tenants?: TenantPort;
   readonly intake: EventIntakePort;
   readonly events: EventLogPort;
   readonly rules: RuleStorePort;

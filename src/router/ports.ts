@@ -396,6 +396,11 @@ export interface StoredMessage {
   readonly duplicate: boolean;
 }
 
+/** Who owns channels, rules and keys. */
+export interface TenantPort {
+  exists(tenantId: string): Promise<boolean>;
+}
+
 /** Conversations and messages: the internal chat. */
 export interface InboxPort {
   /** Stores a message in its conversation, which is made where needed; an incoming one counts as unread. The same again is a duplicate. */

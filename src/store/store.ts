@@ -22,6 +22,7 @@ import { LaneQueue, WORKER_LOCK_TIMEOUT_MS } from "./queue.ts";
 import { RuleStore } from "./rules.ts";
 import { SecretBox } from "./secret-box.ts";
 import { type OrphanedCall, sweepDead } from "./sweep.ts";
+import { Tenants } from "./tenants.ts";
 import { Wake } from "./wake.ts";
 
 /** For the queue: two statements that finish, and additions. */
@@ -58,6 +59,7 @@ export interface Store {
   readonly inbox: WebhookInbox;
   readonly calls: CallReader;
   readonly apiKeys: ApiKeys;
+  readonly tenants: Tenants;
   readonly intake: EventIntake;
   readonly events: EventLog;
   readonly queue: LaneQueue;
@@ -112,6 +114,7 @@ function assemble(options: StoreOptions, database: Database, node: Node, box: Se
     inbox,
     calls: new CallReader(database),
     apiKeys: new ApiKeys(sql),
+    tenants: new Tenants(sql),
     ...router,
     sweepDead: () => sweepDead(sql, node.id, view()),
     close: () => {

@@ -112,6 +112,7 @@ export class FakeRouter {
     return {
       tenantId: TENANT,
       ingestionSecret: INGESTION_SECRET,
+      tenants: { exists: async (tenantId) => tenantId === TENANT || tenantId === OTHER_TENANT },
       intake: { accept: (event) => this.#accept(event) },
       events: {
         get: async (tenantId, wanted) => this.#event(tenantId, wanted),

@@ -73,6 +73,14 @@ describe("who may tell", () => {
   });
 });
 
+test("nobody speaks for a tenant that does not exist, not in a batch either", async () => {
+  const lost = { ...overdue, tenant_id: "0192e4a0-0000-7000-8000-00000000beef" };
+  const refused = { status: 400, json: { error: { message: "Body field tenant_id is no tenant." } } };
+  expect(await post(lost)).toMatchObject(refused);
+  expect(await post([overdue, lost])).toMatchObject(refused);
+  expect(stored()).toEqual([]);
+});
+
 describe("what is told", () => {
   test("one event is answered with its ids, and is a duplicate the second time", async () => {
     const first = await post(overdue);
