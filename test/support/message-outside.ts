@@ -3,7 +3,7 @@ import { SimulatedGateway } from "#sandbox/wpp/gateway.ts";
 import { DaemonProcess } from "#test/support/daemon-process.ts";
 import { freeTcpPort } from "#test/support/free-port.ts";
 import { Hook } from "#test/support/gateway.ts";
-import { eventually } from "#test/support/world.ts";
+import { eventually, type NotYet } from "#test/support/world.ts";
 
 export type Row = Readonly<Record<string, unknown>>;
 
@@ -145,21 +145,9 @@ export class MessageOutside {
     return false;
   }
 
-  /** Waits until all webhooks were taken, and every event has come to an end. */
+  /** Waits until all webhooks were taken and every event has come to an end; gives all events. */
   async settled(): Promise<readonly Row[]> {
-    await this.gateway.idle();
-    await eventually(
-      "every event's coming to an end",
-      async () => {
-        for (const status of ["received", "routed", "failed"]) {
-          const { events } = await this.api("GET", `/v1/event-log?status=${status}&limit=1`);
-          const [open] = events as readonly Row[];
-          if (open !== undefined) return { missing: await this.api("GET", `/v1/event-log/${open["event_id"]}`) };
-        }
-        return true;
-      },
-      SETTLE_MS,
-    );
+    await eventually("every event's coming to an end", () => this.#open(), SETTLE_MS);
     return this.all("/v1/event-log", "events");
   }
 
@@ -172,6 +160,17 @@ export class MessageOutside {
     await this.killDaemon();
     await this.gateway.stop();
     await this.hook.stop();
+  }
+
+  /** An event that waits for something, with all that is known of it. */
+  async #open(): Promise<true | NotYet> {
+    for (const status of ["received", "routed", "failed"]) {
+      await this.gateway.idle();
+      const { events } = await this.api("GET", `/v1/event-log?status=${status}&limit=1`);
+      const [open] = events as readonly Row[];
+      if (open !== undefined) return { missing: await this.api("GET", `/v1/event-log/${open["event_id"]}`) };
+    }
+    return true;
   }
 
   async #tell({ customer, text }: Order): Promise<string | undefined> {
