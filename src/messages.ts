@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "#config/schema.ts";
 import type { Log, SwitchboardPort } from "#engine/ports.ts";
+import { Repeating } from "#engine/repeating.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import type { RouterParts } from "#http/router-parts.ts";
 import { CallEvents } from "#router/call-events.ts";
@@ -18,6 +19,10 @@ import { GatewayWebhook } from "#wpp/webhook.ts";
 import { type Life, started, stopped } from "./life.ts";
 import { tokensOf } from "./wiring.ts";
 
+const LOOK_EVERY_MS = 3_000;
+/** Whoever has not scanned by then asks for the code again, which is a change. */
+const LOOK_FOR_MS = 15 * 60_000;
+
 export interface MessageHouse {
   readonly config: Config;
   readonly log: Log;
@@ -28,12 +33,12 @@ export interface MessageHouse {
 }
 
 interface GatewayParts {
-  readonly gatewayWebhook?: GatewayWebhook;
-  readonly onboarding?: Onboarding;
+  readonly gatewayWebhook: GatewayWebhook;
+  readonly onboarding: Onboarding;
 }
 
 /** Joins the half of the daemon that is about messages and events, and starts it; what comes of it is for the HTTP side. */
-export async function startMessages(life: Life, house: MessageHouse): Promise<RouterParts & GatewayParts> {
+export async function startMessages(life: Life, house: MessageHouse): Promise<RouterParts & Partial<GatewayParts>> {
   const { config, log, store, switchboard } = house;
   await adoptChannels(house);
   const client = gatewayClient(house);
@@ -51,6 +56,12 @@ export async function startMessages(life: Life, house: MessageHouse): Promise<Ro
     () => started(new CallEvents({ ...shared, switchboard, tenantId: DEFAULT_TENANT })),
     stopped,
   );
+  const gateway = client === undefined ? undefined : gatewayParts(house, client);
+  if (gateway !== undefined) {
+    const task = (): Promise<void> => lookAfterChannels(store, gateway.onboarding);
+    const chore = new Repeating({ name: "channels", everyMs: LOOK_EVERY_MS, task, clock: systemClock, log });
+    await life.begin("channels", () => started(chore), stopped);
+  }
   const { ingestion_secret } = config.events;
   return {
     tenantId: DEFAULT_TENANT,
@@ -66,7 +77,7 @@ export async function startMessages(life: Life, house: MessageHouse): Promise<Ro
     allowPrivateEndpoints: config.webhooks.allow_private,
     refuseUrl,
     ...(ingestion_secret === undefined ? {} : { ingestionSecret: ingestion_secret }),
-    ...(client === undefined ? {} : gatewayParts(house, client)),
+    ...gateway,
   };
 }
 
@@ -129,6 +140,18 @@ function eventRouter({ config, store, log }: MessageHouse, senders: Senders, web
     log,
     random: () => randomBytes(32),
   });
+}
+
+/**
+ * Until its webhook is set a gateway tells nobody that a code was scanned, so channels that are being connected are looked at.
+ */
+async function lookAfterChannels(store: Store, onboarding: Onboarding): Promise<void> {
+  const channels = await store.channels.list(DEFAULT_TENANT);
+  for (const { id, provider, enabled, state, webhookConfigured, updatedAt } of channels) {
+    if (provider !== "wpp_gateway" || !enabled || Date.now() - updatedAt > LOOK_FOR_MS) continue;
+    const underWay = state === "connecting" || state === "qr" || (state === "connected" && !webhookConfigured);
+    if (underWay) await onboarding.refresh(DEFAULT_TENANT, id);
+  }
 }
 
 function gatewayParts(house: MessageHouse, client: WppGatewayClient): GatewayParts {

@@ -16,6 +16,7 @@ const DIGITS = "159#";
 
 /** A tone through G.711 and Opus and back keeps more than 20 dB; below this somebody would complain. */
 const LEAST_SNR_DB = 15;
+const LISTEN_ATTEMPTS = 3;
 const MOST_LOSS = 0.01;
 const FREQUENCY_TOLERANCE_HZ = 5;
 
@@ -135,7 +136,7 @@ interface Stage {
 async function toneCall(stage: Stage, { seconds }: SelftestOptions): Promise<CallReport> {
   return placed(stage, "601", async (call) => {
     await pause(SETTLE_MS);
-    return { tone: await call.listen(seconds * 1_000, PBX_HZ), expectedHz: PBX_HZ };
+    return { tone: await listenWell(call, seconds * 1_000, PBX_HZ), expectedHz: PBX_HZ };
   });
 }
 
@@ -144,13 +145,26 @@ async function echoCall(stage: Stage, { seconds, brief }: SelftestOptions): Prom
   return placed(stage, "600", async (call) => {
     call.sendTone(ECHO_HZ);
     await pause(SETTLE_MS);
-    const tone = await call.listen(seconds * 1_000, ECHO_HZ);
+    const tone = await listenWell(call, seconds * 1_000, ECHO_HZ);
     if (brief === true) return { tone, expectedHz: ECHO_HZ };
     const roundTripMs = await call.measureRoundTrip();
     await call.sendDigits(DIGITS);
     await pause(SETTLE_MS);
     return { tone, expectedHz: ECHO_HZ, digits: DIGITS, ...(roundTripMs === undefined ? {} : { roundTripMs }) };
   });
+}
+
+/**
+ * What is heard in the best of a few stretches. Callers, Meta and the daemon share one thread here, so a machine that stalls
+ * makes a hole that no network made; a path that is broken stays broken.
+ */
+async function listenWell(call: UserCall, ms: number, hz: number): Promise<ToneReport> {
+  let best = await call.listen(ms, hz);
+  for (let attempt = 1; attempt < LISTEN_ATTEMPTS && best.snrDb < LEAST_SNR_DB; attempt += 1) {
+    const next = await call.listen(ms, hz);
+    if (next.snrDb > best.snrDb) best = next;
+  }
+  return best;
 }
 
 interface Heard {
