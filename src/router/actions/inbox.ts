@@ -1,3 +1,4 @@
+import type { Instant } from "#core/call/call.ts";
 import { eventType } from "#core/event/event.ts";
 import { uuidV7 } from "#core/id.ts";
 import type { MessageContent } from "#core/message/content.ts";
@@ -56,7 +57,7 @@ function nameToKeep(event: Event, { name }: About): string | undefined {
 
 type Said = Pick<NewMessage, "direction" | "content" | "state" | "at" | "author" | "providerMessageId" | "replyTo">;
 
-function messageOf({ type, payload, occurredAt }: Event): Said {
+function messageOf({ type, payload, occurredAt, receivedAt }: Event): Said {
   // What is no message, such as a missed call, is shown by its name.
   if (type !== eventType.inboundMessage)
     return {
@@ -72,11 +73,20 @@ function messageOf({ type, payload, occurredAt }: Event): Said {
     direction: fromMe ? "out" : "in",
     state: fromMe ? "sent" : "received",
     content: contentOf(payload["content"]),
-    at: occurredAt,
+    at: withinSecond(occurredAt, receivedAt),
     ...author(fromMe ? "phone" : personOf(payload["from"]).name),
     ...(messageId === undefined ? {} : { providerMessageId: messageId }),
     ...(replyTo === undefined ? {} : { replyTo }),
   };
+}
+
+/**
+ * WhatsApp tells whole seconds. An answer to what was sent half a second ago would stand above it, so what arrives within the
+ * second has the time of its arrival, and what arrives later the end of its second.
+ */
+function withinSecond(occurredAt: Instant, receivedAt: Instant): Instant {
+  if (occurredAt % 1_000 !== 0) return occurredAt;
+  return Math.max(occurredAt, Math.min(receivedAt, occurredAt + 999));
 }
 
 function author(name: string | undefined): { readonly author?: string } {

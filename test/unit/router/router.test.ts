@@ -60,6 +60,18 @@ describe("the inbox", () => {
     expect(changes.map(({ kind }) => kind)).toEqual(["message", "event", "event"]);
   });
 
+  test.each([
+    ["within its second", 5_000, 5_300, 5_300],
+    ["later", 5_000, 9_000, 5_999],
+    ["from a clock that is ahead", 5_000, 4_000, 5_000],
+    ["with a time to the millisecond", 5_120, 5_300, 5_120],
+  ])("gives a message that comes %s the best time that is known", async (_what, occurredAt, receivedAt, at) => {
+    const { world } = await running({ rules: [toInbox] });
+    await world.intake.accept({ ...inboundMessage("oi"), occurredAt, receivedAt });
+    await world.settle();
+    expect(world.inboxMessages).toMatchObject([{ at }]);
+  });
+
   test("shows what was written on the business phone as ours, and a missed call by its name", async () => {
     const { world } = await running({ rules: [{ actions: [{ type: "inbox" }] }] });
     const mine = inboundMessage("já vai", "5511987654321", "mine");
