@@ -169,11 +169,21 @@ export class MessageWorld {
     return this.request("POST", "/webhooks/meta", body, { "x-hub-signature-256": signature });
   }
 
-  /** Stops everything; fails when somebody got something twice, or anything is left over. */
+  /** Everything that was written to the gateway's channel and by it. */
+  said(): readonly string[] {
+    const exchanged = JSON.stringify(this.gateway.log.entries());
+    return [...exchanged.matchAll(/\\*"(?:body|text)\\*":\\*"([^"\\]{6,})/g)].map(([, text = ""]) => text);
+  }
+
+  /** Stops everything; fails when the log tells what was said or by whom, somebody got something twice, or anything is left over. */
   async stop(): Promise<void> {
     await this.world.stop();
     const { secret = "" } = this.world.sandbox.config.wpp;
-    const told = [INGESTION_SECRET, BUSINESS, secret].filter((text) => this.world.log.text().includes(text));
+    const exchanged = JSON.stringify(this.gateway.log.entries());
+    const people = [...exchanged.matchAll(/(\d{8,})@(?:c\.us|lid)/g)].map(([, number = ""]) => number);
+    const personal = new Set([INGESTION_SECRET, BUSINESS, secret, ...people, ...this.said()]);
+    const log = this.world.log.text();
+    const told = [...personal].filter((text) => log.includes(text));
     if (told.length > 0) throw new Error(`the log tells ${told.join(", ")}`);
     const repeated = this.gateway.outbox.repeated();
     if (repeated.length > 0) throw new Error(`sent more than once: ${repeated.join(", ")}`);
