@@ -10,7 +10,7 @@ import { CHANNEL, MessageOutside, type Row } from "#test/support/message-outside
 const CUSTOMERS = ["5511970000001", "5511970000002", "5511970000003"];
 const WRITERS = ["5511980000001", "5511980000002", "5511980000003"];
 /** Between two events of one person. */
-const EVERY_MS = 60;
+const EVERY_MS = 100;
 /** The gateway thinks this long, so that each kill finds some messages on their way. */
 const THINKING_MS = 25;
 
@@ -45,7 +45,7 @@ export class Stream {
     const phone = this.#outside.gateway.phone(number);
     const texts: string[] = [];
     this.said.set(number, texts);
-    while (!this.#stopped) {
+    while (!this.#stopped && !this.#outside.ended) {
       const text = `message ${texts.length} of ${number}`;
       texts.push(text);
       const { id, taken } = phone.say(text);
@@ -58,7 +58,7 @@ export class Stream {
   async #order(number: string): Promise<void> {
     const texts: string[] = [];
     this.ordered.set(number, texts);
-    while (!this.#stopped) {
+    while (!this.#stopped && !this.#outside.ended) {
       const text = `order ${texts.length} of ${number}`;
       texts.push(text);
       await this.#outside.order({ customer: number, text });
@@ -120,6 +120,7 @@ async function killAgainAndAgain(outside: MessageOutside, database: Row, kills: 
     await outside.startDaemon(database);
   }
   await stream.stop();
+  outside.gateway.faults.clear();
   return stream;
 }
 

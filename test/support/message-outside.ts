@@ -13,7 +13,7 @@ export const CHANNEL = "shop";
 /** Between two attempts of an internal system whose event was not taken. */
 const REPEAT_MS = 50;
 /** Longer than any test waits: a node that was killed is found out, its lanes and its webhooks come back. */
-const SETTLE_MS = 60_000;
+const SETTLE_MS = 90_000;
 
 /** An event as an internal system tells it, and tells it again until it is taken. */
 export interface Order {
@@ -30,6 +30,8 @@ export class MessageOutside {
   readonly acknowledged = new Map<string, string>();
   /** Attempts of `POST /api/events` that were not answered with 200. */
   refusals = 0;
+  /** The test is over, also where it failed: nobody goes on. */
+  ended = false;
   /** The daemon's, the same for each of its lives. */
   readonly #httpPort: number;
   readonly #gatewayUrl: string;
@@ -131,18 +133,17 @@ export class MessageOutside {
     }
   }
 
-  /** Tells of an order, again and again until it is acknowledged; true when it was. */
-  async order(order: Order, goOn: () => boolean = () => true): Promise<boolean> {
-    while (goOn()) {
+  /** Tells of an order, again and again until it is acknowledged. */
+  async order(order: Order): Promise<void> {
+    while (!this.ended) {
       const id = await this.#tell(order).catch(() => undefined);
       if (id !== undefined) {
         this.acknowledged.set(order.text, id);
-        return true;
+        return;
       }
       this.refusals += 1;
       await pause(REPEAT_MS);
     }
-    return false;
   }
 
   /** Waits until all webhooks were taken and every event has come to an end; gives all events. */
@@ -157,6 +158,7 @@ export class MessageOutside {
   }
 
   async stop(): Promise<void> {
+    this.ended = true;
     await this.killDaemon();
     await this.gateway.stop();
     await this.hook.stop();
