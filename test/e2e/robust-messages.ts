@@ -38,7 +38,15 @@ export class Stream {
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#running);
-    expect((await Promise.all(this.#taken)).every((taken) => taken)).toBe(true);
+    await Promise.all(this.#taken);
+    const { log } = this.#outside.gateway;
+    const lost = new Set(log.lost());
+    const attempts = log.webhooks().filter(({ event, subject }) => lost.has(`${event} ${subject}`));
+    expect(
+      Object.entries(Object.groupBy(attempts, ({ subject, status }) => `${status} ${subject}`)).map(
+        ([what, all]) => `${all?.length} × ${what}`,
+      ),
+    ).toEqual([]);
   }
 
   async #write(number: string): Promise<void> {

@@ -44,7 +44,7 @@ export class MessageOutside {
   }
 
   static async start(): Promise<MessageOutside> {
-    const retryDelaysMs = [50, 100, ...Array.from({ length: 200 }, () => 200)];
+    const retryDelaysMs = [50, 100, ...Array.from({ length: 600 }, () => 200)];
     const gateway = new SimulatedGateway({
       secret: "the gateway's secret",
       webhookTimings: { timeoutMs: 5_000, retryDelaysMs },
