@@ -159,7 +159,9 @@ export class MessageOutside {
 
   async stop(): Promise<void> {
     this.ended = true;
-    await this.killDaemon();
+    // Politely, because an embedded Postgres outlives a kill by a moment, and writes into a folder that is being removed.
+    this.#daemon?.signal("SIGTERM");
+    await this.#daemon?.ended;
     await this.gateway.stop();
     await this.hook.stop();
   }
