@@ -4,8 +4,8 @@ import { defineConfig } from "vitest/config";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** Vitest leaves one core to itself, which of two is half; most of our tests wait for the wire. */
-const maxWorkers = Math.max(2, availableParallelism() - 1);
+/** Most of our tests wait for the wire, so there is room for one file more than there are cores. */
+const maxWorkers = availableParallelism() + 1;
 
 /** Fails whoever leaves a socket, a child, a thread or a timer behind. */
 const setupFiles = ["test/support/check-leftovers.ts"];
