@@ -96,6 +96,8 @@ async function untilTold(log: Log, stop: () => Promise<void>): Promise<number> {
     log.error({ err: error }, "uncaught exception");
     process.exit(70);
   });
+  // A connection that breaks can reject a promise inside a library that nobody was given; that must not end the calls.
+  process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
   await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
   process.once("SIGINT", () => process.exit(130));
   process.once("SIGTERM", () => process.exit(143));
