@@ -213,7 +213,11 @@ const database = section(
       env: "PONTE_SECRET_KEY",
       says: "Seals secrets of tenants in the database, at least 16 characters; without it they are stored in clear.",
     }),
-    max_connections: whole(2, 100, { default: 8, unit: "connections", says: "Connections to Postgres." }),
+    max_connections: whole(10, 200, {
+      default: 28,
+      unit: "connections",
+      says: "Connections to Postgres that this daemon opens at most, all in all.",
+    }),
   },
   "State.",
 );

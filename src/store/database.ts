@@ -15,7 +15,10 @@ export interface DatabaseOptions {
   readonly url?: string | undefined;
   /** Absent: `/var/lib/ponte` for root, `./data` for everybody else. */
   readonly dataDir?: string | undefined;
+  /** Of this pool. */
   readonly connections?: number;
+  /** Of this and all other pools that will be opened; an embedded server has room for them, and for a `psql` or two. */
+  readonly allowed?: number;
   readonly prepare?: boolean;
 }
 
@@ -33,7 +36,11 @@ export interface Database {
 export async function openDatabase(options: DatabaseOptions): Promise<Database> {
   const server =
     options.url === undefined
-      ? await startEmbedded({ dataDir: options.dataDir ?? defaultDataDir(), log: options.log })
+      ? await startEmbedded({
+          dataDir: options.dataDir ?? defaultDataDir(),
+          log: options.log,
+          ...(options.allowed === undefined ? {} : { connections: options.allowed }),
+        })
       : undefined;
   const url = options.url ?? server?.url ?? "";
   const sql = connect({

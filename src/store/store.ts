@@ -6,6 +6,7 @@ import { CallReader } from "./call-reader.ts";
 import { CallStore } from "./calls.ts";
 import { ChannelDirectory } from "./channels.ts";
 import { connect } from "./client.ts";
+import { DEFAULT_CONNECTIONS, shareConnections } from "./connection-shares.ts";
 import { ContactStore } from "./contacts.ts";
 import { Conversations } from "./conversations.ts";
 import { type Database, openDatabase } from "./database.ts";
@@ -25,15 +26,6 @@ import { type OrphanedCall, sweepDead } from "./sweep.ts";
 import { Tenants } from "./tenants.ts";
 import { Wake } from "./wake.ts";
 
-/** For the queue: two statements that finish, and additions. */
-const WORKER_CONNECTIONS = 3;
-
-/** For the queue: two statements that end routing, two that release, one for each pool that claims. */
-const HURRIED_WORKER_CONNECTIONS = 7;
-
-/** For contacts and conversations, which the workers write to one by one. */
-const INBOX_CONNECTIONS = 8;
-
 /** A stopping daemon waits this long for the queue's statements. */
 const CLOSE_TIMEOUT_S = 2;
 
@@ -45,6 +37,7 @@ export interface StoreOptions {
   /** Absent: Postgres of our own. */
   readonly url?: string | undefined;
   readonly dataDir?: string | undefined;
+  /** At most so many, all in all; 28 when absent. */
   readonly connections?: number;
   /** Seals secrets of tenants, at least 16 characters; without it they are stored in clear. */
   readonly secretKey?: string | undefined;
@@ -80,7 +73,12 @@ export interface Store {
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { log, clock } = options;
   const box = new SecretBox(options.secretKey);
-  const database = await openDatabase(options);
+  const connections = options.connections ?? DEFAULT_CONNECTIONS;
+  const database = await openDatabase({
+    ...options,
+    connections: shareConnections(connections).common,
+    allowed: connections,
+  });
   try {
     await migrate({ url: database.url, log });
     const nodeId = uuidV7(clock.now(), randomBytes(16));
@@ -125,14 +123,15 @@ function assemble(options: StoreOptions, database: Database, node: Node, box: Se
 }
 
 /** What the event router needs, and what ends it. */
-function assembleRouter({ log, clock }: StoreOptions, { sql, url }: Database, node: Node, box: SecretBox) {
+function assembleRouter({ log, clock, connections }: StoreOptions, { sql, url }: Database, node: Node, box: SecretBox) {
   const random = () => randomBytes(16);
   if (!box.seals) log.info({}, "secrets of tenants are stored in clear: no secret key is configured");
+  const shares = shareConnections(connections ?? DEFAULT_CONNECTIONS);
   const worker = { url, lockTimeoutMs: WORKER_LOCK_TIMEOUT_MS };
-  const workers = connect({ ...worker, connections: WORKER_CONNECTIONS });
-  const hurriedWorkers = connect({ ...worker, connections: HURRIED_WORKER_CONNECTIONS, hurried: true });
+  const workers = connect({ ...worker, connections: shares.workers });
+  const hurriedWorkers = connect({ ...worker, connections: shares.hurriedWorkers, hurried: true });
   // What is written here is followed by a commit that waits for the disk, of the job or of the queue, and is done again without it.
-  const hurried = connect({ url, connections: INBOX_CONNECTIONS, hurried: true });
+  const hurried = connect({ url, connections: shares.inbox, hurried: true });
   const wake = new Wake({ url, sql, nodeId: node.id, clock, log });
   wake.start();
   const deliveries = new DeliveryStore({ sql, wake, random });

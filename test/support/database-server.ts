@@ -16,6 +16,9 @@ declare module "vitest" {
   }
 }
 
+/** Several files at once, some of which run several daemons at once; a killed one's connections live on for a moment. */
+const CONNECTIONS = 300;
+
 /** What a test process is told. */
 export interface TestServer {
   /** The server's URL, with an administrative database. */
@@ -62,7 +65,14 @@ async function start(dataDir: string) {
   const given = process.env["PONTE_TEST_DATABASE_URL"];
   const server =
     given === undefined
-      ? await startEmbedded({ dataDir, log: quietLog(), durable: false, mayCreateUser: false, database: "admin" })
+      ? await startEmbedded({
+          dataDir,
+          log: quietLog(),
+          durable: false,
+          mayCreateUser: false,
+          database: "admin",
+          connections: CONNECTIONS,
+        })
       : undefined;
   const url = given ?? server?.url ?? "";
   const template = `ponte_template_${randomBytes(4).toString("hex")}`;

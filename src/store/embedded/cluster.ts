@@ -24,8 +24,14 @@ const MAX_SOCKET_DIRECTORY_BYTES = 80;
 /** The only role of an embedded cluster; who can enter the socket directory may use it. */
 const USER = "ponte";
 
-/** Small enough for a small machine; the measured use is 45 to 95 MB. Every connection of the daemon and of a `psql` fits. */
-const SETTINGS = { shared_buffers: "64MB", max_connections: "60" };
+/** Small enough for a small machine; the measured use is 45 to 95 MB. */
+const SETTINGS = { shared_buffers: "64MB" };
+
+/** A daemon's own connections, when nobody says how many there will be. */
+const CONNECTIONS = 28;
+
+/** For those of a killed daemon that the server has not noticed yet, for `psql`, and for the commands of `ponte`. */
+const SPARE_CONNECTIONS = 32;
 
 /** For tests, whose data nobody will miss after a power cut. A killed server still loses nothing that it has committed. */
 const FORGETFUL = { fsync: "off", full_page_writes: "off" };
@@ -40,6 +46,8 @@ export interface EmbeddedOptions {
   readonly durable?: boolean;
   /** As root: may make a system user `ponte`. */
   readonly mayCreateUser?: boolean;
+  /** How many connections the daemon will open; 28 when absent. */
+  readonly connections?: number;
   readonly settings?: Readonly<Record<string, string>>;
   readonly sources?: BinarySources;
 }
@@ -97,7 +105,13 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<EmbeddedS
     const binaries = await findBinaries(home, account, existingMajor(pgdata), options.sources);
     if (!existsSync(pgdata)) await makeCluster(pgdata, binaries, account, options);
     givePrivateDirectory(socket.path, account);
-    const settings = { ...SETTINGS, ...(options.durable === false ? FORGETFUL : {}), ...options.settings };
+    const max_connections = String((options.connections ?? CONNECTIONS) + SPARE_CONNECTIONS);
+    const settings = {
+      ...SETTINGS,
+      max_connections,
+      ...(options.durable === false ? FORGETFUL : {}),
+      ...options.settings,
+    };
     postmaster = new Postmaster({
       binaries,
       account,
