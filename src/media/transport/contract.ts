@@ -111,6 +111,8 @@ export interface PublicPortCounters extends SessionCounters {
   unknownUfrag: number;
   /** Anything else from an address that belongs to no session. */
   unknownSource: number;
+  /** Addresses that ICE validated for a session while another one was talking to them; they stay with the other one. */
+  takenSource: number;
   /** Neither STUN, DTLS nor RTP by its first byte (RFC 7983 §7), or empty. */
   unknownPackets: number;
   /** Errors of the sockets themselves. */

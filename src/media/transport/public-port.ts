@@ -77,7 +77,14 @@ export class PublicPort {
   readonly #byTransaction = new Map<string, PortSession>();
   readonly #slots = Array.from({ length: SLOTS }, () => Buffer.allocUnsafeSlow(SLOT_BYTES));
   readonly #closed = newSessionCounters();
-  readonly #refused = { unknownUfrag: 0, unknownSource: 0, unknownPackets: 0, socketErrors: 0, bugs: 0 };
+  readonly #refused = {
+    unknownUfrag: 0,
+    unknownSource: 0,
+    takenSource: 0,
+    unknownPackets: 0,
+    socketErrors: 0,
+    bugs: 0,
+  };
   readonly #closing = new Set<Promise<void>>();
   #nextSlot = 0;
   #certificate: DtlsCertificate | undefined;
@@ -184,8 +191,15 @@ export class PublicPort {
   #sessionHost(certificate: DtlsCertificate, self: () => PortSession): SessionHost {
     const latched = new Map<string, { readonly address: string; readonly port: number }>();
     const own = (address: string, port: number): void => {
+      const lane = this.#laneOf.get(self());
+      const owner = lane?.ownerOf(address, port);
+      // Whoever knows the passwords of one call must not be able to make another one deaf.
+      if (owner !== undefined && owner !== self()) {
+        this.#refused.takenSource += 1;
+        return;
+      }
       latched.set(`${address} ${port}`, { address, port });
-      this.#laneOf.get(self())?.own(address, port, self());
+      lane?.own(address, port, self());
     };
     return {
       clock: this.#clock,

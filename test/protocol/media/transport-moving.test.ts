@@ -63,3 +63,50 @@ test("media that comes by another path is heard once ICE has checked it, before 
   await theirs.heard(3);
   expect(theirs.rtp).toEqual([rtpPacket(2), rtpPacket(3), rtpPacket(4)]);
 });
+
+test("an address that one call talks to is not given to another, whose passwords somebody uses from there", async ({
+  onTestFinished,
+}) => {
+  const [ours, relay] = [
+    new PublicPort({ port: 0, bind4: "127.0.0.1" }),
+    new PublicPort({ port: 0, bind4: "127.0.0.1" }),
+  ];
+  for (const port of [ours, relay]) {
+    onTestFinished(() => port.stop());
+    await port.start();
+  }
+  const middleman = new Middleman(relay.port);
+  onTestFinished(() => middleman.stop());
+  const via = await middleman.start();
+  const [witness, theirs] = [new Witness(), new Witness()];
+  const us = ours.open({ mode: "full", events: witness });
+  const them = relay.open({ mode: "lite", events: theirs });
+  them.connect(remoteOf(us.local, "active"), "server");
+  const candidates = them.local.candidates.map((candidate) => ({ ...candidate, port: via }));
+  us.connect({ ...remoteOf(them.local, "passive"), candidates }, "client");
+  await Promise.all([witness.connected, theirs.connected]);
+
+  // Another call on the same port, whose far end is announced elsewhere.
+  const nowhere = await openSocket();
+  onTestFinished(() => void nowhere.close());
+  const other = ours.open({ mode: "full", events: new Witness() });
+  const ufrag = "elsewhere";
+  const away = them.local.candidates.map((candidate) => ({ ...candidate, port: nowhere.address().port }));
+  other.connect({ ...remoteOf(them.local, "passive"), ufrag, candidates: away }, "client");
+  const check = {
+    class: "request",
+    transactionId: "aabbccddeeff001122334455",
+    username: `${other.local.ufrag}:${ufrag}`,
+    priority: 1,
+    iceControlled: 1n,
+  } as const;
+  await middleman.sendAsRelay(buildStun(check, other.local.pwd));
+  await expect.poll(() => ours.counters().takenSource).toBeGreaterThan(0);
+
+  for (const n of [1, 2, 3]) them.sendRtp(rtpPacket(n));
+  await witness.heard(3);
+  other.close();
+  for (const n of [4, 5]) them.sendRtp(rtpPacket(n));
+  await witness.heard(5);
+  expect(ours.counters()).toMatchObject({ unknownSource: 0, srtpForged: 0 });
+});
