@@ -21,7 +21,7 @@ import {
   terminate,
   webhook,
 } from "#test/support/fixtures/webhooks/webhooks.ts";
-import { freeTcpPort } from "#test/support/free-port.ts";
+import { freePort } from "#test/support/free-port.ts";
 import { eventually, TestWorld } from "#test/support/world.ts";
 import { mutate, seededRandom } from "#test/unit/media/transport/support.ts";
 
@@ -53,7 +53,7 @@ beforeAll(async () => {
   relay = new AttackedRelay();
   const numbers = { echo: { target: "600", trunk: "pcmu" }, busy: { target: "640" } } as const;
   // The agent listens on both, and the world tells the one of UDP.
-  const port = await freeTcpPort();
+  const port = await freePort();
   world = await TestWorld.start({ numbers, relay, settings: { http: { port: 0 }, sip: { port } } });
   call = await world.call("echo");
   expect(await call.answered).toBe(true);
@@ -219,7 +219,13 @@ test("mutated STUN, DTLS, RTP and RTCP to the public port and to the SIP side", 
 
 test("and through all of it the one true call went on, and nothing is left of the others", async () => {
   expect(Object.values(COUNTS).reduce((sum, count) => sum + count, 0)).toBe(10_000);
-  await expectTone(call, 440);
+  try {
+    await expectTone(call, 440);
+  } catch (cause) {
+    const { body: seen } = await world.api(`/v1/calls/${callId}`);
+    const where = { phone: await call.statistics(), ponte: seen, ports: await world.sandbox.daemon.observations() };
+    throw new Error(`the call is not heard: ${JSON.stringify(where)}`, { cause });
+  }
   call.hangUp();
   await world.quiet();
   const row = await eventually("the end of the record", async () => {

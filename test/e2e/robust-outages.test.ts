@@ -13,7 +13,7 @@ import { Daemon } from "#src/daemon.ts";
 import { type EmbeddedServer, startEmbedded } from "#store/embedded/cluster.ts";
 import { expectTone } from "#test/support/audio.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
-import { freeTcpPort } from "#test/support/free-port.ts";
+import { freePort } from "#test/support/free-port.ts";
 import { collectLog } from "#test/support/log.ts";
 import { Outside } from "#test/support/outside.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
@@ -146,7 +146,7 @@ describe("the database goes away during a call", () => {
 
 describe("the SIP engine is away", () => {
   test("not ready, by name; calls are rejected with a reason; and all is well when it comes", async () => {
-    const port = await freeTcpPort();
+    const port = await freePort();
     const secret = "the engine's secret";
     await begin({ sip: { engine: `drachtio://127.0.0.1:${port}`, secret } });
     expect(await ready()).toEqual({ status: 503, failed: ["sip"] });
@@ -187,9 +187,9 @@ describe("the PBX is away", () => {
 
   test("where nobody listens, where nobody answers, and where TCP is refused: an end within 5 s", async () => {
     const trunks = [
-      { name: "nobody", port: await freeTcpPort() },
+      { name: "nobody", port: await freePort() },
       { name: "silent", port: blackhole.address().port },
-      { name: "refusing", port: await freeTcpPort(), transport: "tcp" },
+      { name: "refusing", port: await freePort(), transport: "tcp" },
     ].map((trunk) => ({ ...trunk, host: "127.0.0.1" }));
     const extensions = ["600", "601", "620"];
     const channels = trunks.map(({ name }, n) => ({

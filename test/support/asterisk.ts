@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
-import { freeTcpPort, freeUdpPort } from "#test/support/free-port.ts";
+import { freePort } from "#test/support/free-port.ts";
 import { pathOf } from "#test/support/peers.ts";
 import type { TestPbx } from "#test/support/world.ts";
 
@@ -40,8 +40,8 @@ export class Asterisk implements TestPbx {
   }
 
   static async start(options: AsteriskOptions = {}): Promise<Asterisk> {
-    const [port, managerPort] = [await freeUdpPort(), await freeTcpPort()];
-    const pontePort = options.pontePort ?? (await freeUdpPort());
+    const [port, managerPort] = [await freePort(), await freePort()];
+    const pontePort = options.pontePort ?? (await freePort());
     const child = spawn(
       pathOf("asterisk"),
       [

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { SimulatedGateway } from "#sandbox/wpp/gateway.ts";
 import { DaemonProcess } from "#test/support/daemon-process.ts";
-import { freeTcpPort } from "#test/support/free-port.ts";
+import { freePort } from "#test/support/free-port.ts";
 import { Hook } from "#test/support/gateway.ts";
 import { eventually, type NotYet } from "#test/support/world.ts";
 
@@ -49,7 +49,7 @@ export class MessageOutside {
       secret: "the gateway's secret",
       webhookTimings: { timeoutMs: 5_000, retryDelaysMs },
     });
-    const [{ url }, httpPort] = await Promise.all([gateway.start(), freeTcpPort()]);
+    const [{ url }, httpPort] = await Promise.all([gateway.start(), freePort()]);
     const outside = new MessageOutside(gateway, url, httpPort);
     await outside.hook.start();
     return outside;
@@ -75,6 +75,17 @@ export class MessageOutside {
   async killDaemon(): Promise<void> {
     await this.#daemon?.kill();
     this.#daemon = undefined;
+  }
+
+  /** For failures: how requests of both kinds fared, and what the daemon said last. */
+  story(): Row {
+    const webhooks = Object.groupBy(this.gateway.log.webhooks(), ({ event, status }) => `${event} ${status}`);
+    return {
+      acknowledged: this.acknowledged.size,
+      refusals: this.refusals,
+      webhooks: Object.fromEntries(Object.entries(webhooks).map(([what, all]) => [what, all?.length])),
+      log: this.#daemon?.lines.slice(-20),
+    };
   }
 
   /** The first log line of this life with these words. */

@@ -5,7 +5,7 @@ import type { WebhookTimings } from "#sandbox/meta/webhook-sender.ts";
 import { businessNumbers, demoNumbers } from "#sandbox/numbers.ts";
 import { DemoPbx } from "#sandbox/pbx/demo-pbx.ts";
 import { MediaRelay } from "#sandbox/relay/media-relay.ts";
-import { freeTcpPort } from "./free-port.ts";
+import { freePort } from "./free-port.ts";
 import { collectLog } from "./log.ts";
 
 /** Meta repeats what was not taken; here without the patience of the real one. */
@@ -51,7 +51,7 @@ export class Outside {
       ...options,
     });
     const pbx = new DemoPbx({ log: collectLog().log });
-    const [{ graphUrl }, { port }, httpPort] = await Promise.all([meta.start(), pbx.start(), freeTcpPort()]);
+    const [{ graphUrl }, { port }, httpPort] = await Promise.all([meta.start(), pbx.start(), freePort()]);
     return new Outside(meta, pbx, [graphUrl, port, httpPort]);
   }
 

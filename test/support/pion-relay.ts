@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import type { Modes } from "#sandbox/meta/modes.ts";
 import { valuesOf } from "#sandbox/meta/sdp-view.ts";
 import type { RelayCall, RelayEvents, RelayPort, RelayStatistics } from "#sandbox/relay/ports.ts";
-import { freeTcpPort, freeUdpPort } from "./free-port.ts";
+import { freePort } from "./free-port.ts";
 import { soundOf } from "./ogg-opus.ts";
 import { pathOf } from "./peers.ts";
 
@@ -53,7 +53,7 @@ export class PionRelay implements RelayPort {
     this.#folder = await mkdtemp(join(tmpdir(), "ponte-pion-"));
     const voice = join(this.#folder, "voice.opus");
     await writeFile(voice, this.#voice);
-    const [listen, media] = [`127.0.0.1:${await freeTcpPort()}`, await freeUdpPort()];
+    const [listen, media] = [`127.0.0.1:${await freePort()}`, await freePort()];
     this.#url = `http://${listen}`;
     const options = ["-listen", listen, "-bind", "127.0.0.1", "-port", String(media), "-meta", "-lite"];
     this.#process = spawn(pathOf("pion"), [...options, "-opus", voice, "-record", this.#folder], {

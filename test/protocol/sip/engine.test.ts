@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { SipEdge, type SipLimits } from "#sip/edge.ts";
 import { SipAgent } from "#sip-agent/agent.ts";
-import { freeTcpPort } from "#test/support/free-port.ts";
+import { freePort } from "#test/support/free-port.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
 import {
   Cleanup,
@@ -73,7 +73,7 @@ const welcome = (head: readonly string[]) =>
 
 describe("the engine", () => {
   test("that is away is looked for until it comes; calls fail meanwhile", async () => {
-    const port = await freeTcpPort();
+    const port = await freePort();
     const { edge, log } = edgeTo(port);
     await edge.start();
     expect(edge.ready()).toBe(false);
@@ -193,7 +193,7 @@ describe("the engine", () => {
 });
 
 test("a stopped edge leaves nothing, also while it waits to try again", async () => {
-  const { edge, clock } = edgeTo(await freeTcpPort());
+  const { edge, clock } = edgeTo(await freePort());
   await edge.start();
   await edge.stop();
   await edge.stop();
