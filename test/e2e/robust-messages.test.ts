@@ -14,6 +14,8 @@ async function inWorld(work: (outside: MessageOutside, databaseUrl: string) => P
   const [outside, database] = await Promise.all([MessageOutside.start(), withDatabase()]);
   try {
     await work(outside, database.url);
+  } catch (cause) {
+    throw new Error(`${cause}: ${JSON.stringify(outside.story())}`, { cause });
   } finally {
     await outside.stop();
     await database.drop();
@@ -110,7 +112,7 @@ describe.concurrent("somebody is away for a while, and everything arrives when t
         const stream = new Stream(outside);
         await eventually("some messages", async () => (outside.gateway.outbox.sent().length > 10 ? true : undefined));
         await server.stop();
-        const refused = () => outside.gateway.log.webhooks("message").filter(({ status }) => status === 503).length;
+        const refused = () => outside.gateway.log.webhooks().filter(({ status }) => status === 503).length;
         await eventually(
           "some refusals",
           async () => (outside.refusals > 0 && refused() > 0 ? true : undefined),
