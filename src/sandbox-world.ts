@@ -207,7 +207,11 @@ function sandboxConfig(options: SandboxOptions, peers: Peers): Config {
       app_secrets: [peers.appSecret],
       verify_token: peers.verifyToken,
     },
-    channels: (options.numbers ?? demoNumbers).map(({ id, extension }) => ({ phone_number_id: id, target: extension })),
+    channels: (options.numbers ?? demoNumbers).map(({ id, name, extension }) => ({
+      phone_number_id: id,
+      name,
+      target: extension,
+    })),
     trunks: [{ name: "demo-pbx", host: peers.pbx.host, port: peers.pbx.port, ...options.trunk }],
     sip: { port: 0 },
     wpp: { base_url: peers.gatewayUrl, secret: peers.gatewaySecret },
