@@ -5,6 +5,7 @@ import { replay } from "./replay.ts";
 import { routeTest } from "./route-test.ts";
 import { run } from "./run.ts";
 import { selftest } from "./selftest.ts";
+import { tenant } from "./tenant.ts";
 
 /** One command of the command line. Resolves with its exit status. */
 export type Command = (words: readonly string[]) => Promise<number>;
@@ -30,6 +31,7 @@ const commands: Readonly<Record<string, Entry>> = {
     command: routeTest,
     says: "say which rules an event would match, and what would be done (--event FILE)",
   },
+  tenant: { command: tenant, says: "show who shares this daemon, or add somebody (tenant list, tenant create NAME)" },
   replay: { command: replay, says: "have events routed, or deliveries tried, again" },
 };
 

@@ -110,6 +110,16 @@ export function requireApiKey(authentication: Authentication) {
   };
 }
 
+/** The hook, after that one, of what belongs to the tenant that runs the daemon: its calls. Without tenants everybody is that one. */
+export function requireOperator(operator: string | undefined) {
+  return async ({ tenantId }: FastifyRequest): Promise<void> => {
+    if (operator === undefined || tenantId === operator) return;
+    throw new ApiError(403, "wrong_tenant", "Calls belong to the tenant that runs this daemon.", {
+      hint: "Use a key of that tenant.",
+    });
+  };
+}
+
 /** Refuses an address that has sent too many wrong keys. */
 export function refuseGuessers({ failures }: Authentication, request: FastifyRequest): void {
   const blockedMs = failures.blockedForMs(request.ip);

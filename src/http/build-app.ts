@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import Fastify from "fastify";
 import type { ApiKeysPort, CallReaderPort, Clock, Log, SwitchboardPort } from "#engine/ports.ts";
 import type { App } from "./app.ts";
-import { type Authentication, FailedAttempts, requireApiKey } from "./auth.ts";
+import { type Authentication, FailedAttempts, requireApiKey, requireOperator } from "./auth.ts";
 import { callRoutes } from "./calls.ts";
 import { channelRoutes } from "./channels.ts";
 import { strictly } from "./check.ts";
@@ -71,6 +71,7 @@ export async function buildApp(parts: AppParts, streams: EventStreams, stopping:
   };
   app.register(async (scope: App) => {
     scope.addHook("onRequest", requireApiKey(authentication));
+    scope.addHook("onRequest", requireOperator(authentication.tenantId));
     callRoutes(scope, parts);
     streams.routes(scope);
   });

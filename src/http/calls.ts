@@ -46,7 +46,7 @@ const listSchema = {
       },
       { description: "A page of calls." },
     ),
-    ...refusals(400, 401, 429, 500, 503),
+    ...refusals(400, 401, 403, 429, 500, 503),
   },
 } as const;
 
@@ -64,7 +64,7 @@ const showSchema = {
       },
       { description: "The call." },
     ),
-    ...refusals(400, 401, 404, 429, 500, 503),
+    ...refusals(400, 401, 403, 404, 429, 500, 503),
   },
 } as const;
 
@@ -79,7 +79,7 @@ const terminateSchema = {
       { id: Type.String(), status: Type.Literal("terminating") },
       { description: "The call is being ended." },
     ),
-    ...refusals(400, 401, 404, 409, 429, 500, 503),
+    ...refusals(400, 401, 403, 404, 409, 429, 500, 503),
   },
 } as const;
 

@@ -31,7 +31,7 @@ const schema = {
       description: "A stream without end.",
       content: { "text/event-stream": { schema: Type.String() } },
     },
-    ...refusals(400, 401, 429, 500, 503),
+    ...refusals(400, 401, 403, 429, 500, 503),
   },
 } as const;
 

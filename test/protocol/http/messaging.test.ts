@@ -88,6 +88,19 @@ test("shows nothing of another tenant", async () => {
   expect(one.map(({ status }) => status)).toEqual([404, 404, 404, 404]);
 });
 
+test("calls and their events are for the tenant that runs the daemon", async () => {
+  const verify = async () => ({ id: "k2", name: "theirs", tenantId: OTHER_TENANT });
+  const other = await startHttp(house, { router: router.parts(), apiKeys: { verify } });
+  const paths = ["calls", "calls/1", "events", "channels"];
+  const answers = await Promise.all(paths.map((path) => other.get(`/v1/${path}`)));
+  const { url } = other;
+  const ended = await fetch(`${url}/v1/calls/1/terminate`, { method: "POST", headers: { "x-api-key": "theirs" } });
+  await other.server.stop();
+  expect(answers.map(({ status }) => status)).toEqual([403, 403, 403, 200]);
+  expect(answers[0]?.json).toMatchObject({ error: { code: "wrong_tenant" } });
+  expect(ended.status).toBe(403);
+});
+
 describe("channels", () => {
   test("are listed, connected, shown with a code, and stopped", async () => {
     expect((await call("GET", "/v1/channels")).json).toMatchObject({

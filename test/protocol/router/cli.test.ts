@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { replay } from "#cli/replay.ts";
 import { routeTest } from "#cli/route-test.ts";
+import { tenant } from "#cli/tenant.ts";
+import { ApiKeys } from "#store/api-keys.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
 import { furnish, notice, Outside, refused, startNode } from "./nodes.ts";
 
@@ -85,4 +87,16 @@ test("replay has the dead letters of a running daemon tried again, and nothing e
   } finally {
     await node.stop();
   }
+});
+
+test("tenant create makes a tenant with a key of its own, which is stored as a hash only", async () => {
+  expect(await tenant(["create", "Padaria", "Sol"])).toBe(0);
+  const [, id = "", secret = ""] =
+    /^Tenant Padaria Sol: (\S+)\nAPI key, shown this once: (ponte_\S+)$/.exec(printed[0] ?? "") ?? [];
+  expect(await new ApiKeys(database.sql).verify(secret)).toMatchObject({ tenantId: id });
+  printed.length = 0;
+  expect(await tenant(["list"])).toBe(0);
+  expect(printed.map((line) => line.split("  ").at(-1))).toEqual(["default", "Padaria Sol"]);
+  await expect(tenant(["create", "Padaria Sol"])).rejects.toThrow("there is a tenant named Padaria Sol already");
+  await expect(tenant(["destroy", "everything"])).rejects.toThrow("ponte tenant create NAME");
 });
