@@ -33,11 +33,17 @@ export async function agentStarted(agent: SipAgent, config: Config) {
   }
 }
 
-/** The configured key, or one that is made at the first start and returned this once. */
-export async function apiKey(store: Store, config: Config): Promise<string | undefined> {
-  if (config.http.api_key === undefined) return (await store.apiKeys.ensureFirst())?.secret;
-  await store.apiKeys.ensureGiven(config.http.api_key);
-  return undefined;
+/**
+ * The configured key, which is valid as long as the configuration names it, or one that is made where there is no other and
+ * returned this once.
+ */
+export async function apiKey({ apiKeys }: Pick<Store, "apiKeys">, { http }: Pick<Config, "http">) {
+  if (http.api_key !== undefined) {
+    await apiKeys.ensureGiven(http.api_key);
+    return undefined;
+  }
+  await apiKeys.withdrawGiven();
+  return (await apiKeys.ensureFirst())?.secret;
 }
 
 export function graphClient(config: Config, log: Log): GraphClient {

@@ -1,6 +1,7 @@
 import { PonteError } from "#core/error.ts";
 import { channel } from "./channel.ts";
 import { check } from "./check.ts";
+import { key } from "./key.ts";
 import { replay } from "./replay.ts";
 import { routeTest } from "./route-test.ts";
 import { run } from "./run.ts";
@@ -27,6 +28,7 @@ const commands: Readonly<Record<string, Entry>> = {
   },
   check: { command: check, says: "check a configuration file" },
   channel: { command: channel, says: "connect a channel of the WPP Gateway: shows its QR code (channel connect)" },
+  key: { command: key, says: "list, create or revoke API keys (key list, key create NAME, key revoke ID)" },
   "route-test": {
     command: routeTest,
     says: "say which rules an event would match, and what would be done (--event FILE)",

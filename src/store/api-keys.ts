@@ -3,6 +3,8 @@ import { uuidV7 } from "#core/id.ts";
 import type { ApiKeysPort } from "#engine/ports.ts";
 import type { Sql } from "./client.ts";
 import { storeFailure } from "./failures.ts";
+import { isUuid } from "./page.ts";
+import { telling } from "./reading.ts";
 import { DEFAULT_TENANT } from "./tenant.ts";
 
 /** Longer ones are not ours, and not worth a hash. */
@@ -14,13 +16,25 @@ const PREFIX_LENGTH = 12;
 /** Name of the key that is made at the first start; an index allows one. */
 const FIRST = "first";
 
-/** Name of the key that the environment gives. */
+/** Name of the key that the configuration gives, most often from the environment. */
 const FROM_ENVIRONMENT = "environment";
+
+/** Names that mean something here; nobody else's key has one. */
+export const RESERVED_KEY_NAMES: readonly string[] = [FIRST, FROM_ENVIRONMENT];
 
 /** A key as it is made; the secret is shown this once and never stored. */
 export interface NewKey {
   readonly id: string;
   readonly secret: string;
+}
+
+/** A valid key as people may see it. */
+export interface KeyEntry {
+  readonly id: string;
+  readonly name: string;
+  /** First characters of the secret; empty for one that is too short to show any. */
+  readonly prefix: string;
+  readonly createdAt: Date;
 }
 
 interface KeyRow {
@@ -57,7 +71,10 @@ export class ApiKeys implements ApiKeysPort {
     return made.count === 1 ? key : undefined;
   }
 
-  /** The key that the environment gives is valid, and those that it gave before are not. */
+  /**
+   * The key that the configuration gives is valid, and those that it gave before are not. From now on it is the
+   * configuration's, also where it was made or revoked here before.
+   */
   async ensureGiven(secret: string): Promise<void> {
     const hash = hashOf(secret);
     await this.#sql`
@@ -67,7 +84,21 @@ export class ApiKeys implements ApiKeysPort {
       )
       insert into api_keys (id, tenant_id, name, prefix, hash)
       values (${newId()}, ${DEFAULT_TENANT}, ${FROM_ENVIRONMENT}, ${prefixOf(secret)}, ${hash})
-      on conflict (hash) do update set revoked_at = null`;
+      on conflict (hash) do update set name = ${FROM_ENVIRONMENT}, revoked_at = null`;
+  }
+
+  /** The configuration gives no key any more: what it gave is not valid any longer. */
+  async withdrawGiven(): Promise<void> {
+    await this.#sql`
+      update api_keys set revoked_at = now() where name = ${FROM_ENVIRONMENT} and revoked_at is null`;
+  }
+
+  /** A tenant's valid keys, the oldest first. */
+  async list(tenantId: string = DEFAULT_TENANT): Promise<readonly KeyEntry[]> {
+    if (!isUuid(tenantId)) return [];
+    return await telling(this.#sql<KeyEntry[]>`
+      select id, name, prefix, created_at as "createdAt" from api_keys
+      where tenant_id = ${tenantId} and revoked_at is null order by created_at, id`);
   }
 
   async verify(key: string): ReturnType<ApiKeysPort["verify"]> {
@@ -85,6 +116,7 @@ export class ApiKeys implements ApiKeysPort {
 
   /** False when there is no such key, or it was revoked already. */
   async revoke(id: string): Promise<boolean> {
+    if (!isUuid(id)) return false;
     const gone = await this.#sql`update api_keys set revoked_at = now() where id = ${id} and revoked_at is null`;
     return gone.count === 1;
   }

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { checkConfig } from "#config/load.ts";
+import { apiKey } from "#src/parts.ts";
 import { ApiKeys } from "#store/api-keys.ts";
 import { DEFAULT_TENANT } from "#store/tenant.ts";
 import { type TestDatabase, withDatabase } from "#test/support/database.ts";
@@ -52,4 +54,44 @@ test("the key of the environment replaces the one that it gave before", async ()
   await keys.ensureGiven("old-secret");
   expect(await keys.verify("old-secret")).toBeDefined();
   expect(await keys.ensureFirst()).toBeUndefined();
+});
+
+/** A start with this key in the configuration, or without one; returns the key that is shown. */
+function start(given?: string): Promise<string | undefined> {
+  return apiKey({ apiKeys: keys }, checked(given === undefined ? {} : { http: { api_key: given } }));
+}
+
+function checked(settings: Record<string, object>) {
+  const result = checkConfig(settings, {});
+  if (!result.ok) throw new Error("the configuration is wrong");
+  return result.config;
+}
+
+test("a key of the configuration is valid only as long as the configuration names it", async () => {
+  const { secret } = await keys.create("dashboard");
+  expect(await start("given-once")).toBeUndefined();
+  expect(await keys.verify("given-once")).toBeDefined();
+  expect(await start()).toBeUndefined();
+  expect(await keys.verify("given-once")).toBeUndefined();
+  expect(await keys.verify(secret)).toMatchObject({ name: "dashboard" });
+});
+
+test("where the only key was the configuration's and is gone, a first one is made and shown", async () => {
+  await start("given-once");
+  const shown = await start();
+  expect(await keys.verify(shown ?? "")).toMatchObject({ name: "first" });
+});
+
+test("a key that was made here belongs to the configuration once it names it", async () => {
+  const former = (await start()) ?? "";
+  const [entry] = await keys.list();
+  await keys.revoke(entry?.id ?? "");
+  const first = (await start()) ?? "";
+  // A revoked first key beside a valid one, and a valid one.
+  for (const given of [former, first]) {
+    await start(given);
+    expect(await keys.verify(given)).toMatchObject({ name: "environment" });
+  }
+  await start();
+  for (const given of [former, first]) expect(await keys.verify(given)).toBeUndefined();
 });
