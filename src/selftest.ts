@@ -2,30 +2,9 @@ import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ToneReport } from "#core/audio/tone.ts";
 import type { Log } from "#engine/ports.ts";
-import { demoNumbers } from "#sandbox/numbers.ts";
-import { SyntheticUsers } from "#sandbox/phone/synthetic-user.ts";
-import type { UserCall } from "#sandbox/phone/user-call.ts";
 import { SandboxWorld } from "./sandbox-world.ts";
-
-/** What the caller says, and what the demo PBX plays at its number 601. */
-const ECHO_HZ = 440;
-const PBX_HZ = 1004;
-const DIGITS = "159#";
-
-/** A tone through G.711 and Opus and back keeps more than 20 dB; below this somebody would complain. */
-const LEAST_SNR_DB = 15;
-const LISTEN_ATTEMPTS = 3;
-const MOST_LOSS = 0.01;
-const FREQUENCY_TOLERANCE_HZ = 5;
-
-/** Codecs and echoes settle before anything is measured. */
-const SETTLE_MS = 400;
-
-/** The record of a call is written behind. */
-const RECORD_ATTEMPTS = 50;
-const RECORD_PAUSE_MS = 100;
+import { type CallReport, TestCalls } from "./test-calls.ts";
 
 export interface SelftestOptions {
   readonly log: Log;
@@ -34,35 +13,19 @@ export interface SelftestOptions {
   readonly calls: number;
   /** How long each is listened to. */
   readonly seconds: number;
-  /** How often all that is done, one time after the other. */
-  readonly rounds?: number;
+  /** How often that is done, one time after the other. */
+  readonly rounds: number;
   /** Only the tone is judged: no burst, no digits. */
   readonly brief?: boolean;
   /** What the PBX is offered. */
-  readonly codec?: "opus" | "PCMU" | "PCMA";
-  /** Postgres to use; an embedded one in a passing folder otherwise. */
-  readonly databaseUrl?: string;
-}
-
-/** One call of the self-test; times in milliseconds. */
-export interface CallReport {
-  readonly number: string;
-  /** What is wrong, in words; empty when all is well. */
-  readonly problems: readonly string[];
-  readonly webhookToPreAcceptMs?: number;
-  readonly iceAndDtlsMs?: number;
-  readonly pbxAnswerMs?: number;
-  readonly webhookToFirstAudioMs?: number;
-  readonly roundTripMs?: number;
-  readonly tone?: ToneReport;
-  readonly digitsSent: string;
-  readonly digitsHeard: string;
-  readonly lossRatio: number;
-  readonly disposition: string;
+  readonly codec: "opus" | "PCMU" | "PCMA";
 }
 
 export interface SelftestReport {
   readonly ok: boolean;
+  /** To the PBX's tone, before the others; it is not one of the calls that were asked for. */
+  readonly toneCall: CallReport;
+  /** As many as were asked for. */
   readonly calls: readonly CallReport[];
   /** Live calls, dialogs, and the like that should have gone. */
   readonly leftOver: readonly string[];
@@ -74,200 +37,32 @@ export interface SelftestReport {
 export async function selftest(options: SelftestOptions): Promise<SelftestReport> {
   // Made by the launcher, because as root Postgres runs as another user.
   const folder = join(tmpdir(), `ponte-selftest-${randomBytes(6).toString("hex")}`);
-  const apiKey = randomBytes(24).toString("base64url");
+  const key = randomBytes(24).toString("base64url");
   const world = new SandboxWorld({
     log: options.log,
     version: options.version,
-    settings: {
-      http: { port: 0, api_key: apiKey },
-      database: options.databaseUrl === undefined ? { data_dir: folder } : { url: options.databaseUrl },
-    },
-    trunk: { codecs: [options.codec ?? "PCMU"] },
+    settings: { http: { port: 0, api_key: key }, database: { data_dir: folder } },
+    trunk: { codecs: [options.codec] },
   });
   try {
     const { httpUrl } = await world.start();
-    return await runCalls(world, new Records(httpUrl, apiKey), options);
+    return await reportOf(new TestCalls(world, { url: httpUrl, key }), options);
   } finally {
     await world.stop();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-async function runCalls(world: SandboxWorld, records: Records, options: SelftestOptions): Promise<SelftestReport> {
-  const users = new SyntheticUsers(world.meta);
-  const calls = [await toneCall({ world, users, records }, options)];
-  for (let round = 0; round < (options.rounds ?? 1); round += 1) {
-    const echoes = Array.from({ length: options.calls }, () => echoCall({ world, users, records }, options));
-    calls.push(...(await Promise.all(echoes)));
-  }
-  await world.meta.idle();
-  const leftOver = await whatIsLeft(world);
-  const violations = world.meta.log
-    .entries()
-    .flatMap((entry) => (entry.kind === "violation" ? [`${entry.rule}: ${entry.text}`] : []));
-  const ok = calls.every((call) => call.problems.length === 0) && leftOver.length === 0 && violations.length === 0;
-  return { ok, calls, leftOver, violations };
-}
-
-/** Everything that a call needs has to be gone soon after it; waits for sockets and goodbyes a little. */
-async function whatIsLeft({ daemon }: SandboxWorld): Promise<string[]> {
-  for (let attempt = 0; ; attempt += 1) {
-    const { calls, sip, agent, media } = await daemon.counters();
-    const counts = {
-      calls,
-      ...sip,
-      agent_dialogs: agent?.dialogs ?? 0,
-      media_calls: media.calls,
-      sessions: media.sessions,
-    };
-    const left = Object.entries(counts).flatMap(([what, count]) => (count === 0 ? [] : [`${count} ${what}`]));
-    if (left.length === 0 || attempt === RECORD_ATTEMPTS) return left;
-    await pause(RECORD_PAUSE_MS);
-  }
-}
-
-interface Stage {
-  readonly world: SandboxWorld;
-  readonly users: SyntheticUsers;
-  readonly records: Records;
-}
-
-/** The PBX says a tone, the caller listens. */
-async function toneCall(stage: Stage, { seconds }: SelftestOptions): Promise<CallReport> {
-  return placed(stage, "601", async (call) => {
-    await pause(SETTLE_MS);
-    return { tone: await listenWell(call, seconds * 1_000, PBX_HZ), expectedHz: PBX_HZ };
-  });
-}
-
-/** The caller says a tone, measures a burst and presses keys; the PBX sends everything back. */
-async function echoCall(stage: Stage, { seconds, brief }: SelftestOptions): Promise<CallReport> {
-  return placed(stage, "600", async (call) => {
-    call.sendTone(ECHO_HZ);
-    await pause(SETTLE_MS);
-    const tone = await listenWell(call, seconds * 1_000, ECHO_HZ);
-    if (brief === true) return { tone, expectedHz: ECHO_HZ };
-    const roundTripMs = await call.measureRoundTrip();
-    await call.sendDigits(DIGITS);
-    await pause(SETTLE_MS);
-    return { tone, expectedHz: ECHO_HZ, digits: DIGITS, ...(roundTripMs === undefined ? {} : { roundTripMs }) };
-  });
-}
-
-/**
- * What is heard in the best of a few stretches. Callers, Meta and the daemon share one thread here, so a machine that stalls
- * makes a hole that no network made; a path that is broken stays broken.
- */
-async function listenWell(call: UserCall, ms: number, hz: number): Promise<ToneReport> {
-  let best = await call.listen(ms, hz);
-  for (let attempt = 1; attempt < LISTEN_ATTEMPTS && best.snrDb < LEAST_SNR_DB; attempt += 1) {
-    const next = await call.listen(ms, hz);
-    if (next.snrDb > best.snrDb) best = next;
-  }
-  return best;
-}
-
-interface Heard {
-  readonly tone: ToneReport;
-  readonly expectedHz: number;
-  readonly digits?: string;
-  readonly roundTripMs?: number;
-}
-
-async function placed(stage: Stage, extension: string, talk: (call: UserCall) => Promise<Heard>): Promise<CallReport> {
-  const phoneNumberId = demoNumbers.find((number) => number.extension === extension)?.id ?? "";
-  const call = await stage.users.call({ phoneNumberId });
-  const heard = (await call.answered) ? await talk(call) : undefined;
-  const statistics = await call.statistics();
-  call.hangUp();
-  await call.ended;
-  const record = await stage.records.ended(call.wacid);
-  const digitsSent = heard?.digits ?? "";
-  const expected = statistics.packetsHeard + statistics.lost;
-  const facts = {
-    number: extension,
-    digitsSent,
-    digitsHeard: statistics.digitsHeard,
-    lossRatio: expected === 0 ? 0 : statistics.lost / expected,
-    disposition: `${record.result ?? "unknown"} by ${record.ended_by ?? "nobody"}`,
-    ...timesOf(stage, call.wacid, record),
-    ...(heard === undefined ? {} : { tone: heard.tone }),
-    ...(heard?.roundTripMs === undefined ? {} : { roundTripMs: heard.roundTripMs }),
-  };
-  return { ...facts, problems: problemsOf(facts, heard) };
-}
-
-type Facts = Omit<CallReport, "problems">;
-
-function problemsOf(facts: Facts, heard: Heard | undefined): string[] {
-  if (heard === undefined) return [`was not answered (${facts.disposition})`];
-  const { tone, expectedHz } = heard;
-  const wrong: (readonly [boolean, string])[] = [
-    [Math.abs(tone.hz - expectedHz) > FREQUENCY_TOLERANCE_HZ, `heard ${tone.hz} Hz instead of ${expectedHz} Hz`],
-    [tone.snrDb < LEAST_SNR_DB, `the tone is only ${tone.snrDb.toFixed(1)} dB above the rest`],
-    [
-      facts.digitsHeard !== facts.digitsSent,
-      `digits ${facts.digitsSent} came back as ${facts.digitsHeard || "nothing"}`,
-    ],
-    [facts.lossRatio > MOST_LOSS, `${(facts.lossRatio * 100).toFixed(1)} % of the packets were lost`],
-    [heard.digits !== undefined && heard.roundTripMs === undefined, "no burst came back"],
-    [facts.disposition !== "completed by caller", `ended as ${facts.disposition}`],
-  ];
-  return wrong.flatMap(([is, text]) => (is ? [text] : []));
-}
-
-/** Webhook times are those of the simulated Meta, the others are ponte's own record. */
-function timesOf({ world }: Stage, wacid: string, { timings }: CallJson) {
-  const webhook = world.meta.log.webhooks("connect").find((entry) => entry.wacids.includes(wacid));
-  const preAccept = world.meta.log.requests("pre_accept").find((entry) => entry.wacid === wacid);
-  const { pre_accepted_ms, media_connected_ms, pbx_answered_ms, first_rtp_in_ms } = timings ?? {};
-  const between = (name: string, from: number | undefined, to: number | undefined): Record<string, number> =>
-    from === undefined || to === undefined ? {} : { [name]: Math.round(to - from) };
-  return {
-    ...between("webhookToPreAcceptMs", webhook === undefined ? undefined : webhook.at - webhook.tookMs, preAccept?.at),
-    ...between("iceAndDtlsMs", pre_accepted_ms, media_connected_ms),
-    ...between("pbxAnswerMs", pre_accepted_ms, pbx_answered_ms),
-    ...between("webhookToFirstAudioMs", 0, first_rtp_in_ms),
-  };
-}
-
-interface CallJson {
-  readonly id?: string;
-  readonly wacid?: string;
-  readonly state?: string;
-  readonly result?: string;
-  readonly ended_by?: string;
-  readonly timings?: Readonly<Record<string, number>>;
-}
-
-/** Reads call records by the API, as an operator would. */
-class Records {
-  readonly #url: string;
-  readonly #key: string;
-
-  constructor(url: string, key: string) {
-    this.#url = url;
-    this.#key = key;
-  }
-
-  /** The record of a call that has ended; an empty one when it does not appear. */
-  async ended(wacid: string): Promise<CallJson> {
-    for (let attempt = 0; attempt < RECORD_ATTEMPTS; attempt += 1) {
-      const { calls } = (await this.#get("/v1/calls?limit=200")) as { readonly calls: readonly CallJson[] };
-      const found = calls.find((call) => call.wacid === wacid && call.state === "ended");
-      if (found?.id !== undefined) return found;
-      await pause(RECORD_PAUSE_MS);
-    }
-    return {};
-  }
-
-  async #get(path: string): Promise<unknown> {
-    const answer = await fetch(`${this.#url}${path}`, { headers: { authorization: `Bearer ${this.#key}` } });
-    if (!answer.ok) throw new Error(`GET ${path}: ${answer.status}`);
-    return await answer.json();
-  }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+/** What calls in a world come to: one to the PBX's tone, and those that were asked for. */
+export async function reportOf(
+  testCalls: Pick<TestCalls, "tone" | "echoes" | "leftOver" | "violations">,
+  { calls: count, rounds, ...look }: Omit<SelftestOptions, "log" | "version" | "codec">,
+): Promise<SelftestReport> {
+  const toneCall = await testCalls.tone(look);
+  const calls: CallReport[] = [];
+  for (let round = 0; round < rounds; round += 1) calls.push(...(await testCalls.echoes(count, look)));
+  const leftOver = await testCalls.leftOver();
+  const violations = testCalls.violations();
+  const well = [toneCall, ...calls].every((call) => call.problems.length === 0);
+  return { ok: well && leftOver.length === 0 && violations.length === 0, toneCall, calls, leftOver, violations };
 }

@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
 import { PonteError } from "#core/error.ts";
 import { createLog } from "#src/log.ts";
-import { type CallReport, selftest as runSelftest, type SelftestReport } from "#src/selftest.ts";
+import { selftest as runSelftest, type SelftestReport } from "#src/selftest.ts";
+import type { CallReport } from "#src/test-calls.ts";
 import type { Command } from "./main.ts";
 import { version } from "./version.ts";
 
@@ -62,29 +63,29 @@ function figure(calls: readonly CallReport[], of: (call: CallReport) => number |
     : `${middle.toFixed(0)} ${unit} (at most ${worst.toFixed(0)})`;
 }
 
+/** Of the call that sounded worst. */
 function toneText(calls: readonly CallReport[]): string {
   const worst = calls.toSorted((x, y) => (x.tone?.snrDb ?? -90) - (y.tone?.snrDb ?? -90))[0]?.tone;
   return worst === undefined ? "nothing heard" : `${worst.hz} Hz, ${worst.snrDb.toFixed(0)} dB above the rest`;
 }
 
-function tableOf({ ok, calls, leftOver, violations }: SelftestReport): string {
-  const echoes = calls.filter((call) => call.number === "600");
-  const tones = calls.filter((call) => call.number === "601");
-  const digits = echoes.filter((call) => call.digitsHeard === call.digitsSent).length;
+/** Figures are those of the calls that were asked for; the one before them only tells how the PBX's tone sounds. */
+export function tableOf({ ok, toneCall, calls, leftOver, violations }: SelftestReport): string {
+  const digits = calls.filter((call) => call.digitsHeard === call.digitsSent).length;
   const rows: readonly (readonly [string, string])[] = [
     ["calls", `${calls.length}`],
     ["webhook → pre_accept", figure(calls, (call) => call.webhookToPreAcceptMs)],
     ["ICE + DTLS", figure(calls, (call) => call.iceAndDtlsMs)],
     ["PBX answer", figure(calls, (call) => call.pbxAnswerMs)],
     ["webhook → first audio", figure(calls, (call) => call.webhookToFirstAudioMs)],
-    ["round-trip audio delay", figure(echoes, (call) => call.roundTripMs)],
-    ["tone PBX → caller", toneText(tones)],
-    ["tone caller → PBX → caller", toneText(echoes)],
-    ["digits heard", `${digits} of ${echoes.length} calls${echoes.length === 1 ? ` (${echoes[0]?.digitsHeard})` : ""}`],
+    ["round-trip audio delay", figure(calls, (call) => call.roundTripMs)],
+    ["tone PBX → caller", toneText([toneCall])],
+    ["tone caller → PBX → caller", toneText(calls)],
+    ["digits heard", `${digits} of ${calls.length} calls${calls.length === 1 ? ` (${calls[0]?.digitsHeard})` : ""}`],
     ["loss", figure(calls, (call) => call.lossRatio * 100, "%")],
   ];
   const problems = [
-    ...calls.flatMap((call) => call.problems.map((problem) => `call to ${call.number}: ${problem}`)),
+    ...[toneCall, ...calls].flatMap((call) => call.problems.map((problem) => `call to ${call.number}: ${problem}`)),
     ...leftOver.map((what) => `left over: ${what}`),
     ...violations.map((what) => `Meta's rule broken: ${what}`),
   ];
