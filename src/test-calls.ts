@@ -12,6 +12,11 @@ const DIGITS = "159#";
 /** A tone through G.711 and Opus and back keeps more than 20 dB; below this somebody would complain. */
 const LEAST_SNR_DB = 15;
 const LISTEN_ATTEMPTS = 3;
+/**
+ * A person notices a hole of 60 ms. Here callers, Meta, the PBX and the daemon share one thread of a machine that others may
+ * use as well, and its stalls of a tenth of a second are no fault of a path; a hole that is longer, in each stretch, is one.
+ */
+const MOST_GAP_MS = 200;
 const MOST_LOSS = 0.01;
 const FREQUENCY_TOLERANCE_HZ = 5;
 
@@ -32,7 +37,11 @@ export interface CallReport {
   readonly pbxAnswerMs?: number;
   readonly webhookToFirstAudioMs?: number;
   readonly roundTripMs?: number;
+  /** What was heard in the stretch that is judged: the first good one, or the best. */
   readonly tone?: ToneReport;
+  /** Stretches that were listened to, and how many of them were noisy or had a hole. */
+  readonly stretches: number;
+  readonly badStretches: number;
   readonly digitsSent: string;
   readonly digitsHeard: string;
   readonly lossRatio: number;
@@ -110,7 +119,7 @@ interface Stage {
 async function toneCall(stage: Stage, { seconds }: Look): Promise<CallReport> {
   return placed(stage, "601", async (call) => {
     await pause(SETTLE_MS);
-    return { tone: await listenWell(call, seconds * 1_000, PBX_HZ), expectedHz: PBX_HZ };
+    return { ...(await listenWell(call, seconds * 1_000, PBX_HZ)), expectedHz: PBX_HZ };
   });
 }
 
@@ -119,30 +128,49 @@ async function echoCall(stage: Stage, { seconds, brief }: Look): Promise<CallRep
   return placed(stage, "600", async (call) => {
     call.sendTone(ECHO_HZ);
     await pause(SETTLE_MS);
-    const tone = await listenWell(call, seconds * 1_000, ECHO_HZ);
-    if (brief === true) return { tone, expectedHz: ECHO_HZ };
+    const heard = { ...(await listenWell(call, seconds * 1_000, ECHO_HZ)), expectedHz: ECHO_HZ };
+    if (brief === true) return heard;
     const roundTripMs = await call.measureRoundTrip();
     await call.sendDigits(DIGITS);
     await pause(SETTLE_MS);
-    return { tone, expectedHz: ECHO_HZ, digits: DIGITS, ...(roundTripMs === undefined ? {} : { roundTripMs }) };
+    return { ...heard, digits: DIGITS, ...(roundTripMs === undefined ? {} : { roundTripMs }) };
   });
 }
 
-/**
- * What is heard in the best of a few stretches. Callers, Meta and the daemon share one thread here, so a machine that stalls
- * makes a hole that no network made; a path that is broken stays broken.
- */
-async function listenWell(call: UserCall, ms: number, hz: number): Promise<ToneReport> {
-  let best = await call.listen(ms, hz);
-  for (let attempt = 1; attempt < LISTEN_ATTEMPTS && best.snrDb < LEAST_SNR_DB; attempt += 1) {
-    const next = await call.listen(ms, hz);
-    if (next.snrDb > best.snrDb) best = next;
-  }
-  return best;
+/** What was heard in the best of a few stretches. */
+interface Listening {
+  readonly tone: ToneReport;
+  readonly stretches: number;
+  readonly badStretches: number;
 }
 
-interface Heard {
-  readonly tone: ToneReport;
+/**
+ * Listens until a stretch is good. Callers, Meta and the daemon share one thread here, so a machine that stalls makes a hole
+ * that no network made; a path that is broken stays broken.
+ */
+export async function listenWell(call: Pick<UserCall, "listen">, ms: number, hz: number): Promise<Listening> {
+  const heard: ToneReport[] = [];
+  while (heard.length < LISTEN_ATTEMPTS) {
+    const tone = await call.listen(ms, hz);
+    heard.push(tone);
+    if (!isBad(tone)) return { tone, stretches: heard.length, badStretches: heard.length - 1 };
+  }
+  const best = heard.reduce((x, y) => (isBetter(y, x) ? y : x));
+  return { tone: best, stretches: heard.length, badStretches: heard.length };
+}
+
+function isBad({ snrDb, longestGapMs }: ToneReport): boolean {
+  return snrDb < LEAST_SNR_DB || longestGapMs > MOST_GAP_MS;
+}
+
+/** A tone with a hole is better than noise without one. */
+function isBetter(one: ToneReport, other: ToneReport): boolean {
+  const [clear, otherClear] = [one.snrDb >= LEAST_SNR_DB, other.snrDb >= LEAST_SNR_DB];
+  if (clear !== otherClear) return clear;
+  return clear ? one.longestGapMs < other.longestGapMs : one.snrDb > other.snrDb;
+}
+
+interface Heard extends Listening {
   readonly expectedHz: number;
   readonly digits?: string;
   readonly roundTripMs?: number;
@@ -166,6 +194,8 @@ async function placed(stage: Stage, extension: string, talk: (call: UserCall) =>
     disposition: `${record.result ?? "unknown"} by ${record.ended_by ?? "nobody"}`,
     ...timesOf(stage, call.wacid, record),
     ...(heard === undefined ? {} : { tone: heard.tone }),
+    stretches: heard?.stretches ?? 0,
+    badStretches: heard?.badStretches ?? 0,
     ...(heard?.roundTripMs === undefined ? {} : { roundTripMs: heard.roundTripMs }),
   };
   return { ...facts, problems: problemsOf(facts, heard) };
@@ -173,12 +203,16 @@ async function placed(stage: Stage, extension: string, talk: (call: UserCall) =>
 
 type Facts = Omit<CallReport, "problems">;
 
-function problemsOf(facts: Facts, heard: Heard | undefined): string[] {
+export function problemsOf(
+  facts: Facts,
+  heard: Pick<Heard, "tone" | "expectedHz" | "digits" | "roundTripMs"> | undefined,
+): string[] {
   if (heard === undefined) return [`was not answered (${facts.disposition})`];
   const { tone, expectedHz } = heard;
   const wrong: (readonly [boolean, string])[] = [
     [Math.abs(tone.hz - expectedHz) > FREQUENCY_TOLERANCE_HZ, `heard ${tone.hz} Hz instead of ${expectedHz} Hz`],
     [tone.snrDb < LEAST_SNR_DB, `the tone is only ${tone.snrDb.toFixed(1)} dB above the rest`],
+    [tone.longestGapMs > MOST_GAP_MS, `the tone has a hole of ${tone.longestGapMs} ms`],
     [
       facts.digitsHeard !== facts.digitsSent,
       `digits ${facts.digitsSent} came back as ${facts.digitsHeard || "nothing"}`,

@@ -69,9 +69,17 @@ function toneText(calls: readonly CallReport[]): string {
   return worst === undefined ? "nothing heard" : `${worst.hz} Hz, ${worst.snrDb.toFixed(0)} dB above the rest`;
 }
 
+function longestGap(calls: readonly CallReport[]): string {
+  const worst = Math.max(...calls.flatMap((call) => call.tone?.longestGapMs ?? []));
+  return Number.isFinite(worst) ? `${worst} ms` : "nothing heard";
+}
+
 /** Figures are those of the calls that were asked for; the one before them only tells how the PBX's tone sounds. */
 export function tableOf({ ok, toneCall, calls, leftOver, violations }: SelftestReport): string {
   const digits = calls.filter((call) => call.digitsHeard === call.digitsSent).length;
+  const all = [toneCall, ...calls];
+  const sum = (of: (call: CallReport) => number): number => all.reduce((total, call) => total + of(call), 0);
+  const [stretches, bad] = [sum((call) => call.stretches), sum((call) => call.badStretches)];
   const rows: readonly (readonly [string, string])[] = [
     ["calls", `${calls.length}`],
     ["webhook → pre_accept", figure(calls, (call) => call.webhookToPreAcceptMs)],
@@ -81,11 +89,13 @@ export function tableOf({ ok, toneCall, calls, leftOver, violations }: SelftestR
     ["round-trip audio delay", figure(calls, (call) => call.roundTripMs)],
     ["tone PBX → caller", toneText([toneCall])],
     ["tone caller → PBX → caller", toneText(calls)],
+    ["longest gap", `${longestGap([toneCall])} from the PBX, ${longestGap(calls)} there and back`],
+    ["stretches with a fault", `${bad} of ${stretches}`],
     ["digits heard", `${digits} of ${calls.length} calls${calls.length === 1 ? ` (${calls[0]?.digitsHeard})` : ""}`],
     ["loss", figure(calls, (call) => call.lossRatio * 100, "%")],
   ];
   const problems = [
-    ...[toneCall, ...calls].flatMap((call) => call.problems.map((problem) => `call to ${call.number}: ${problem}`)),
+    ...all.flatMap((call) => call.problems.map((problem) => `call to ${call.number}: ${problem}`)),
     ...leftOver.map((what) => `left over: ${what}`),
     ...violations.map((what) => `Meta's rule broken: ${what}`),
   ];

@@ -9,6 +9,8 @@ function call(over: Partial<CallReport> = {}): CallReport {
     problems: [],
     webhookToPreAcceptMs: 20,
     tone: { hz: 440, levelDbfs: -6, snrDb: 30, longestGapMs: 0, heardMs: 2_000 },
+    stretches: 1,
+    badStretches: 0,
     digitsSent: "159#",
     digitsHeard: "159#",
     lossRatio: 0,
@@ -49,4 +51,17 @@ test("a call that goes wrong makes the self-test fail", async () => {
   const done = await tested(1, 1, { problems: ["440 Hz were not heard"] });
   expect(done.ok).toBe(false);
   expect(tableOf(done)).toMatch(/^call to 600: 440 Hz were not heard\nNOT well$/m);
+});
+
+test("the longest gap of each direction is told, and how often the listener had to listen again", async () => {
+  const tone = { hz: 440, levelDbfs: -6, snrDb: 30, longestGapMs: 120, heardMs: 2_000 };
+  const table = tableOf(await tested(2, 1, { tone, stretches: 3, badStretches: 2 }));
+  expect(table).toMatch(/^longest gap +0 ms from the PBX, 120 ms there and back$/m);
+  expect(table).toMatch(/^stretches with a fault +4 of 7$/m);
+});
+
+test("of a call that nobody answered nothing was heard", async () => {
+  const { tone: _, ...silent } = call({ problems: ["was not answered"], stretches: 0 });
+  const table = tableOf({ ok: false, toneCall, calls: [silent], leftOver: [], violations: [] });
+  expect(table).toMatch(/^longest gap +0 ms from the PBX, nothing heard there and back$/m);
 });
