@@ -33,7 +33,10 @@ export interface SelftestReport {
   readonly violations: readonly string[];
 }
 
-/** Places simulated calls through a daemon of its own, end to end, and says what was heard. */
+/**
+ * Places simulated calls through a daemon of its own, end to end, and says what was heard. The configuration that a daemon runs
+ * on is left out: a trunk of it rings real phones.
+ */
 export async function selftest(options: SelftestOptions): Promise<SelftestReport> {
   // Made by the launcher, because as root Postgres runs as another user.
   const folder = join(tmpdir(), `ponte-selftest-${randomBytes(6).toString("hex")}`);

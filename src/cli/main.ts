@@ -24,7 +24,7 @@ const commands: Readonly<Record<string, Entry>> = {
   },
   selftest: {
     command: selftest,
-    says: "place simulated calls and say what was heard (--calls N, --seconds S, --json)",
+    says: "place simulated calls in a world of their own and say what was heard (--calls N, --seconds S, --json)",
   },
   check: { command: check, says: "check a configuration file" },
   channel: { command: channel, says: "connect a channel of the WPP Gateway: shows its QR code (channel connect)" },

@@ -6,7 +6,7 @@ import type { CallReport } from "#src/test-calls.ts";
 import type { Command } from "./main.ts";
 import { version } from "./version.ts";
 
-/** `ponte selftest`: exit status 0 only if all is well. */
+/** `ponte selftest`: knows nothing of the configuration. Exit status 0 only if all is well. */
 export const selftest: Command = async (words) => {
   const { calls, seconds, rounds, codec, json, verbose } = readWords(words);
   const log = createLog({ level: verbose ? "info" : "error", pretty: false, redact: { phoneNumbers: "masked" } });
