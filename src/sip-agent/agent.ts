@@ -54,7 +54,7 @@ export class SipAgent {
   readonly #log: Log;
   readonly #limits: Limits;
   readonly #counters = new Counters();
-  readonly #isPeer: (host: string) => boolean;
+  #isPeer: (host: string) => boolean;
   readonly #transport: TransportLayer;
   readonly #transactions: TransactionLayer;
   readonly #core: Core;
@@ -78,7 +78,7 @@ export class SipAgent {
       ...limits,
       udp: options.udp ?? [],
       tcp: options.tcp ?? [],
-      isPeer: this.#isPeer,
+      isPeer: (host) => this.#isPeer(host),
     });
     const transactions = new TransactionLayer({
       ...shared,
@@ -155,6 +155,11 @@ export class SipAgent {
     this.#core.stop();
     this.#transactions.stop();
     await Promise.all([this.#control.stop(), this.#transport.stop()]);
+  }
+
+  /** Requests are taken from these from now on, as with `peers` of the options. Throws on what is no address or network. */
+  setPeers(peers: readonly string[]): void {
+    this.#isPeer = peerList(peers);
   }
 
   counters(): SipAgentCounters {

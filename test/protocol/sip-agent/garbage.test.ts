@@ -166,3 +166,16 @@ test("a stranger's requests are dropped without an answer", async () => {
   expect(bench.agent.counters()).toMatchObject({ strangers_dropped: 2, messages_malformed: 0, transactions: 0 });
   expect(stranger.log).toHaveLength(0);
 });
+
+test("a stranger becomes a peer while the agent runs, and a peer a stranger", async () => {
+  bench.agent.setPeers([]);
+  peer.request("OPTIONS", `sip:127.0.0.1:${bench.udp}`);
+  await bench.settle(() => bench.agent.counters().strangers_dropped === 1);
+  bench.agent.setPeers(["127.0.0.0/8"]);
+  peer.request("OPTIONS", `sip:127.0.0.1:${bench.udp}`);
+  await peer.next(200);
+  expect(() => bench.agent.setPeers(["pbx.example"])).toThrow("pbx.example");
+  peer.request("OPTIONS", `sip:127.0.0.1:${bench.udp}`);
+  await bench.settle(() => bench.agent.counters().messages_received === 3);
+  expect(bench.agent.counters().strangers_dropped, "a bad list changes nothing").toBe(1);
+});
