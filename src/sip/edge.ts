@@ -4,6 +4,7 @@ import { type ConnectionLimits, type EngineAddress, SipConnection } from "./conn
 import { type LegLimits, SipLeg } from "./leg.ts";
 import type { IncomingRequest } from "./message.ts";
 import type { TrunkOptions } from "./trunk.ts";
+import { type LookUp, TrunkAddresses } from "./trunk-addresses.ts";
 import { TrunkMonitor, type TrunkState } from "./trunk-monitor.ts";
 
 export interface SipLimits extends ConnectionLimits, LegLimits {}
@@ -32,6 +33,11 @@ export interface SipEdgeOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<SipLimits>;
+  /** Who may send requests besides the trunks. */
+  readonly isPeer?: (address: string) => boolean;
+  /** All addresses of the trunks, at the start and whenever they are others. */
+  readonly onTrunkAddresses?: (addresses: readonly string[]) => void;
+  readonly lookUp?: LookUp;
 }
 
 /** The SIP side of ponte: places calls on trunks through the SIP engine. */
@@ -42,6 +48,8 @@ export class SipEdge implements SipPort {
   readonly #legLimits: LegLimits;
   readonly #connection: SipConnection;
   readonly #monitor: TrunkMonitor;
+  readonly #addresses: TrunkAddresses;
+  readonly #isPeer: (address: string) => boolean;
   readonly #legs = new Set<SipLeg>();
   readonly #dialogs = new Map<string, SipLeg>();
   /** Dialog ids to end once the engine is back. */
@@ -68,15 +76,27 @@ export class SipEdge implements SipPort {
       clock: options.clock,
       log: options.log,
     });
+    this.#isPeer = options.isPeer ?? (() => false);
+    this.#addresses = new TrunkAddresses({
+      trunks: options.trunks,
+      clock: options.clock,
+      log: options.log,
+      ...(options.lookUp === undefined ? {} : { lookUp: options.lookUp }),
+      ...(options.onTrunkAddresses === undefined ? {} : { onChange: options.onTrunkAddresses }),
+    });
   }
 
-  /** Resolves when the engine was reached, or not, for the first time; it is looked for as long as the edge runs. */
+  /**
+   * Resolves when the engine and the addresses of the trunks were found, or not, for the first time; they are looked for as
+   * long as the edge runs.
+   */
   async start(): Promise<void> {
-    await this.#connection.start();
+    await Promise.all([this.#addresses.start(), this.#connection.start()]);
   }
 
   /** Ends what is left of calls as if the engine were lost. The engine of calls hangs up its legs before. */
   async stop(): Promise<void> {
+    this.#addresses.stop();
     this.#monitor.stop();
     this.#connection.stop();
   }
@@ -120,6 +140,7 @@ export class SipEdge implements SipPort {
       onOver: (of) => this.#forget(of),
     });
     this.#legs.add(leg);
+    void this.#addresses.look(name);
     // Not now: nothing may happen to the call before the caller holds its leg.
     queueMicrotask(() => {
       if (trunk === undefined || !this.#connection.ready) {
@@ -165,10 +186,15 @@ export class SipEdge implements SipPort {
     else this.#unrelated(request);
   }
 
+  #admits(address: string): boolean {
+    const plain = address.replace(/^::ffff:/, "");
+    return this.#addresses.knows(plain) || this.#isPeer(plain);
+  }
+
   /** A request that starts something new. */
   #unrelated(request: IncomingRequest): void {
     const from = `${request.sourceAddress}:${request.sourcePort}`;
-    if (!this.#monitor.knows(request.sourceAddress)) {
+    if (!this.#admits(request.sourceAddress)) {
       this.#log.debug({ method: request.method, from }, "sip request of a stranger refused");
       request.respond(403);
     } else if (request.method === "OPTIONS") {

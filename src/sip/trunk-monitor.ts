@@ -1,5 +1,3 @@
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import type { Clock, Log } from "#engine/ports.ts";
 import { ACCEPT, capabilities } from "./capabilities.ts";
 import type { SipConnection } from "./connection.ts";
@@ -33,12 +31,10 @@ export interface TrunkMonitorParts {
 interface Watched {
   readonly trunk: TrunkOptions;
   state: TrunkState;
-  /** Addresses of `trunk.host`. */
-  addresses: ReadonlySet<string>;
   cancelTimer: () => void;
 }
 
-/** Knows which PBX is there, by OPTIONS (RFC 3261 §11), and which addresses they have. */
+/** Knows which PBX is there, by OPTIONS (RFC 3261 §11). */
 export class TrunkMonitor {
   readonly #parts: TrunkMonitorParts;
   readonly #watched: ReadonlyMap<string, Watched>;
@@ -55,7 +51,6 @@ export class TrunkMonitor {
         {
           trunk,
           state: { name: trunk.name, state: "unknown", since },
-          addresses: new Set(isIP(trunk.host) === 0 ? [] : [trunk.host]),
           cancelTimer: () => undefined,
         },
       ]),
@@ -66,17 +61,10 @@ export class TrunkMonitor {
     return [...this.#watched.values()].map((watched) => watched.state);
   }
 
-  /** Whether a request from this address may come from one of our PBXs. */
-  knows(address: string): boolean {
-    const plain = address.replace(/^::ffff:/, "");
-    return [...this.#watched.values()].some((watched) => watched.addresses.has(plain));
-  }
-
   /** The engine is there: asks every trunk at once and then again and again. */
   start(): void {
     this.#running = true;
     for (const watched of this.#watched.values()) {
-      void this.#resolve(watched);
       if (watched.trunk.optionsIntervalMs > 0) this.#ask(watched);
     }
   }
@@ -105,10 +93,7 @@ export class TrunkMonitor {
       if (!this.#running) return;
       const { optionsIntervalMs } = watched.trunk;
       const pause = watched.state.state === "up" ? optionsIntervalMs : Math.min(optionsIntervalMs, RETRY_WHEN_DOWN_MS);
-      watched.cancelTimer = this.#parts.clock.after(pause, () => {
-        void this.#resolve(watched);
-        this.#ask(watched);
-      });
+      watched.cancelTimer = this.#parts.clock.after(pause, () => this.#ask(watched));
     });
   }
 
@@ -153,17 +138,5 @@ export class TrunkMonitor {
     if (before.state === state) return;
     if (state === "up") log.info({ trunk: name, status, round_trip_ms: roundTripMs }, "trunk up");
     else log.warn({ trunk: name, host, port }, "trunk down: no answer to OPTIONS");
-  }
-
-  /** Looks the host up again: a name may move. */
-  async #resolve(watched: Watched): Promise<void> {
-    const { name, host } = watched.trunk;
-    if (isIP(host) !== 0) return;
-    try {
-      const found = await lookup(host, { all: true });
-      watched.addresses = new Set(found.map((entry) => entry.address));
-    } catch (error) {
-      this.#parts.log.warn({ trunk: name, host, error: String(error) }, "trunk host not found");
-    }
   }
 }

@@ -4,7 +4,7 @@ import { writeSipOffer } from "#core/sdp/sip-offer.ts";
 import type { Clock, DialRequest, Log, SipLegEvents } from "#engine/ports.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import { SipConnection } from "#sip/connection.ts";
-import { SipEdge, type SipLimits } from "#sip/edge.ts";
+import { SipEdge, type SipEdgeOptions, type SipLimits } from "#sip/edge.ts";
 import type { Answer, IncomingRequest } from "#sip/message.ts";
 import type { TrunkOptions } from "#sip/trunk.ts";
 import { SipAgent } from "#sip-agent/agent.ts";
@@ -74,13 +74,15 @@ export async function startEdge(
   cleanup: Cleanup,
   trunk: Partial<TrunkOptions>,
   limits: Partial<SipLimits> = {},
+  more: Pick<Partial<SipEdgeOptions>, "isPeer" | "lookUp"> & { readonly peers?: readonly string[] } = {},
 ): Promise<World> {
+  const { peers = ["127.0.0.1"], ...edgeOptions } = more;
   const agent = cleanup.add(
     new SipAgent({
       control: { secret: SECRET },
       udp: [{ host: "127.0.0.1", port: 0 }],
       tcp: [{ host: "127.0.0.1", port: 0 }],
-      peers: ["127.0.0.1"],
+      peers,
     }),
     (each) => each.stop(),
   );
@@ -94,6 +96,8 @@ export async function startEdge(
       clock,
       log,
       limits,
+      onTrunkAddresses: (addresses) => agent.setPeers([...peers, ...addresses]),
+      ...edgeOptions,
     }),
     (each) => each.stop(),
   );

@@ -87,6 +87,27 @@ describe("a call to a PBX", () => {
   });
 });
 
+describe("a PBX with a name", () => {
+  test("hangs up although its name had no address at the start", async () => {
+    const pbx = await scripted();
+    let known = false;
+    // The agent resolves the name by itself, and finds it.
+    const lookUp = async (): Promise<string[]> => {
+      if (!known) throw new Error("ENOTFOUND");
+      return ["127.0.0.1"];
+    };
+    const world = await startEdge(cleanup, { host: "localhost", port: pbx.port }, {}, { peers: [], lookUp });
+    known = true;
+    const told = new Told();
+    world.edge.dial(dialRequest("100"), told);
+    const dialogId = await pbx.answer(await pbx.request("INVITE"));
+    await told.until(/^answered/);
+    expect((await pbx.ask("BYE", { dialogId })).status).toBe(200);
+    expect(await told.end()).toBe("ended by pbx");
+    expect(world.agent.counters().strangers_dropped).toBe(0);
+  });
+});
+
 describe("a request out of the blue", () => {
   async function ask(method: string, change: { port?: number; host?: string; headers?: Record<string, string> } = {}) {
     const pbx = await scripted();
@@ -118,6 +139,17 @@ describe("a request out of the blue", () => {
   test.each(["MESSAGE", "REGISTER", "SUBSCRIBE", "PUBLISH"])("%s is not allowed", async (method) => {
     const { answer } = await ask(method);
     expect([answer.status, answer.header("Allow") !== undefined]).toEqual([405, true]);
+  });
+
+  test("OPTIONS of a listed peer that is no trunk is answered", async () => {
+    const pbx = await scripted();
+    const isPeer = (address: string): boolean => address === "127.0.0.1";
+    const world = await startEdge(cleanup, { host: "192.0.2.1" }, {}, { isPeer });
+    const answer = await pbx.ask("OPTIONS", {
+      uri: `sip:100@127.0.0.1:${world.sip.port}`,
+      headers: { Contact: `<sip:pbx@127.0.0.1:${pbx.port}>` },
+    });
+    expect(answer.status).toBe(200);
   });
 
   test("from an address that is no trunk is forbidden", async () => {

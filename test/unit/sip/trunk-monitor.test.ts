@@ -73,13 +73,3 @@ test("a probe tells whether the PBX speaks in time", async () => {
   clock.advance(3_000);
   expect(await Promise.all([there, away, none])).toEqual([true, false, false]);
 });
-
-test.each([
-  ["192.0.2.1", true],
-  ["::ffff:192.0.2.1", true],
-  ["2001:db8::1", true],
-  ["192.0.2.2", false],
-  ["", false],
-])("a request from %j comes from a PBX: %j", (address, expected) => {
-  expect(monitor.knows(address)).toBe(expected);
-});
