@@ -8,8 +8,9 @@ import { systemClock } from "#engine/system-clock.ts";
 import { HttpServer } from "#http/server.ts";
 import { MediaPlane } from "#media/plane/media-plane.ts";
 import type { PublicPortCounters } from "#media/transport/contract.ts";
+import type { EngineAddress } from "#sip/connection.ts";
 import { SipEdge } from "#sip/edge.ts";
-import { type SipAddress, SipAgent, type SipAgentCounters } from "#sip-agent/agent.ts";
+import type { SipAddress, SipAgent, SipAgentCounters } from "#sip-agent/agent.ts";
 import { openStore, type Store } from "#store/store.ts";
 import type { GraphClient } from "#whatsapp/graph.ts";
 import type { ReceiverCounters, WebhookReceiver } from "#whatsapp/receiver.ts";
@@ -17,17 +18,18 @@ import type { GatewayCounters, GatewayWebhook } from "#wpp/webhook.ts";
 import { Life, started, stopped } from "./life.ts";
 import { startMessages } from "./messages.ts";
 import {
-  addressesOf,
-  agentStarted,
   apiKey,
   graphClient,
   type House,
   pagesOf,
   prune,
   readyChecks,
+  type StartedAgent,
+  sipPeers,
+  startAgent,
   webhookReceiver,
 } from "./parts.ts";
-import { drachtioServer, limitsOf, mediaOf, mediaOptions, routingOf, sipListeners, trunkOptions } from "./wiring.ts";
+import { drachtioServer, limitsOf, mediaOf, mediaOptions, routingOf, trunkOptions } from "./wiring.ts";
 
 export interface DaemonOptions {
   readonly config: Config;
@@ -217,45 +219,39 @@ export class Daemon {
   }
 
   async #startSip(): Promise<{ edge: SipEdge; address?: SipAddress }> {
-    const { config, log } = this.#options;
+    const { config } = this.#options;
     const server = drachtioServer(config);
     const secret = config.sip.secret ?? randomBytes(24).toString("base64url");
     const agent = server === undefined ? await this.#startAgent(secret) : undefined;
     const engine = { ...(server ?? agent?.control ?? { host: "127.0.0.1", port: 0 }), secret };
-    const trunks = config.trunks.map(trunkOptions);
-    const edge = await this.#life.begin(
-      "sip",
-      () => started(new SipEdge({ engine, trunks, clock: systemClock, log })),
-      stopped,
-    );
+    const edge = await this.#life.begin("sip", () => started(this.#sipEdge(engine)), stopped);
     this.#edge = edge;
     const [address] = agent?.sip ?? [];
     return { edge, ...(address === undefined ? {} : { address }) };
   }
 
-  async #startAgent(secret: string) {
+  async #startAgent(secret: string): Promise<StartedAgent> {
     const { config, log } = this.#options;
-    const peers = [
-      ...config.sip.peers,
-      ...(await addressesOf(
-        config.trunks.map((trunk) => trunk.host),
-        log,
-      )),
-    ];
-    const listeners = sipListeners(config);
-    const agent = new SipAgent({
-      control: { host: "127.0.0.1", port: 0, secret },
-      udp: listeners,
-      tcp: listeners,
-      peers,
-      log: log.child({ part: "sip_agent" }),
-    });
-    this.#agent = agent;
-    return await this.#life.begin(
+    const started = await this.#life.begin(
       "sip agent",
-      () => agentStarted(agent, config),
-      () => agent.stop(),
+      () => startAgent(config, secret, log),
+      ({ agent }) => agent.stop(),
     );
+    this.#agent = started.agent;
+    return started;
+  }
+
+  /** The edge knows where the trunks are; the agent takes requests from there and from the configured peers. */
+  #sipEdge(engine: EngineAddress): SipEdge {
+    const { config, log } = this.#options;
+    return new SipEdge({
+      engine,
+      trunks: config.trunks.map(trunkOptions),
+      isPeer: sipPeers(config),
+      onTrunkAddresses: (addresses) => this.#agent?.setPeers([...config.sip.peers, ...addresses]),
+      clock: systemClock,
+      log,
+    });
   }
 
   async #startSwitchboard(store: Store, media: MediaPlane, sip: SipEdge, whatsapp: GraphClient): Promise<Switchboard> {

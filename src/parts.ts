@@ -1,6 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { lookup } from "node:dns/promises";
-import { isIP } from "node:net";
 import type { Config } from "#config/schema.ts";
 import { PonteError } from "#core/error.ts";
 import type { Log } from "#engine/ports.ts";
@@ -11,26 +9,53 @@ import type { ReadyCheck } from "#http/ports.ts";
 import type { RouterParts } from "#http/router-parts.ts";
 import type { MediaPlane } from "#media/plane/media-plane.ts";
 import type { SipEdge } from "#sip/edge.ts";
-import type { SipAgent } from "#sip-agent/agent.ts";
+import { SipAgent, type SipAgentAddresses } from "#sip-agent/agent.ts";
+import { peerList } from "#sip-agent/transport/address.ts";
 import type { Store } from "#store/store.ts";
 import { GraphClient } from "#whatsapp/graph.ts";
 import { WebhookReceiver } from "#whatsapp/receiver.ts";
-import { tokensOf } from "./wiring.ts";
+import { sipListeners, tokensOf } from "./wiring.ts";
 
 /** Parts of the daemon, each made of its slice of the configuration. */
 
-/** Port taken, no such address: says which key of the configuration is meant. */
-export async function agentStarted(agent: SipAgent, config: Config) {
+/** Who may send SIP requests besides the trunks. */
+export function sipPeers({ sip }: Config): (address: string) => boolean {
   try {
-    return await agent.start();
+    return peerList(sip.peers);
+  } catch (cause) {
+    throw new PonteError("sip_peers_invalid", `sip.peers: ${messageOf(cause)}. Give addresses and networks only.`, {
+      cause,
+    });
+  }
+}
+
+export type StartedAgent = SipAgentAddresses & { readonly agent: SipAgent };
+
+/** Port taken, no such address, a peer that is none: says which key of the configuration is meant. */
+export async function startAgent(config: Config, secret: string, log: Log): Promise<StartedAgent> {
+  sipPeers(config);
+  const listeners = sipListeners(config);
+  const agent = new SipAgent({
+    control: { host: "127.0.0.1", port: 0, secret },
+    udp: listeners,
+    tcp: listeners,
+    peers: config.sip.peers,
+    log: log.child({ part: "sip_agent" }),
+  });
+  try {
+    return { agent, ...(await agent.start()) };
   } catch (cause) {
     const where = `${config.sip.bind_address}:${config.sip.port}`;
     throw new PonteError(
       "sip_port_taken",
-      `The SIP agent cannot listen on ${where} (${cause instanceof Error ? cause.message : String(cause)}). Set sip.port or sip.bind_address.`,
+      `The SIP agent cannot listen on ${where} (${messageOf(cause)}). Set sip.port or sip.bind_address.`,
       { cause },
     );
   }
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /**
@@ -100,25 +125,6 @@ async function answers(probe: Promise<void>): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-/**
- * Every address behind the names of the trunks: the agent takes requests from addresses. A name that has none now is told, and
- * its PBX can still be called.
- */
-export async function addressesOf(hosts: readonly string[], log: Log): Promise<string[]> {
-  const found = await Promise.all(
-    hosts.map(async (host) => {
-      if (isIP(host) !== 0) return [host];
-      try {
-        return (await lookup(host, { all: true })).map(({ address }) => address);
-      } catch (error) {
-        log.warn({ err: error, host }, "a trunk's host has no address; its requests are refused until the next start");
-        return [];
-      }
-    }),
-  );
-  return found.flat();
 }
 
 /** Bodies of webhooks are personal data; Meta repeats one for at most a week, so that a duplicate is known that long. */

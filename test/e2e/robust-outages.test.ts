@@ -256,3 +256,13 @@ test("an answer of Meta's that is lost costs nothing: what was obeyed is refused
     expect(requests(placed.wacid)).toEqual(graph);
   }
 });
+
+test("a SIP peer that is no address stops the start by its name, and what had started stops", async () => {
+  outside = await Outside.start();
+  const checked = checkConfig(outside.config(database.url, {}), {});
+  if (!checked.ok) throw new Error(explain(checked.problems));
+  const config = { ...checked.config, sip: { ...checked.config.sip, peers: ["pbx.example"] } };
+  daemon = new Daemon({ config, log: collectLog().log, version: "test" });
+  await expect(daemon.start()).rejects.toMatchObject({ code: "sip_peers_invalid" });
+  expect((await daemon.observations()).publicPorts).toEqual([]);
+});
