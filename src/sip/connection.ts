@@ -58,7 +58,7 @@ export interface OutgoingRequest {
 export interface OutgoingHandlers {
   readonly onSent?: (request: SentRequest) => void;
   readonly onFailed?: (reason: string) => void;
-  /** Every response above 100. `acknowledge` sends ACK, or PRACK for a reliable provisional response. */
+  /** Every response; 100 only from an engine that passes it on, as the embedded one does. `acknowledge` sends ACK, or PRACK for a reliable provisional response. */
   readonly onAnswer?: (answer: Answer, acknowledge: () => void) => void;
   /** An UPDATE that came while the request was open. */
   readonly onUpdate?: (request: IncomingRequest) => void;

@@ -25,6 +25,8 @@ const METHODS = [
   "subscribe",
   "publish",
   "info",
+  // No method: the embedded engine passes on the 100 of our INVITEs then. To a drachtio-server it means nothing.
+  "trying",
 ] as const;
 
 export interface SipEdgeOptions {
@@ -132,10 +134,8 @@ export class SipEdge implements SipPort {
       request,
       events,
       limits: this.#limitsFor(name),
-      probe:
-        trunk !== undefined && trunk.optionsIntervalMs > 0
-          ? (timeoutMs) => this.#monitor.probe(name, timeoutMs)
-          : undefined,
+      probe: (timeoutMs) => this.#monitor.probe(name, timeoutMs),
+      onHeard: (status) => this.#monitor.answeredCall(name, status),
       onDialog: (dialogId, of) => this.#dialogs.set(dialogId, of),
       onOver: (of) => this.#forget(of),
     });

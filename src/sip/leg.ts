@@ -11,7 +11,7 @@ import { identityHeaders, type TrunkOptions, trunkUri } from "./trunk.ts";
 export interface LegLimits {
   /** A PBX that has not said a word after this long is asked by OPTIONS whether it is there. */
   readonly probeAfterMs: number;
-  /** A PBX that has answered neither INVITE nor OPTIONS after this long is not there: the caller must not wait for nothing. */
+  /** A PBX that has answered neither INVITE, not even by 100, nor OPTIONS after this long is not there: the caller must not wait for nothing. */
   readonly noResponseMs: number;
   /** How long our CANCEL or BYE may stay unanswered before the call counts as over. */
   readonly goodbyeMs: number;
@@ -25,8 +25,10 @@ export interface LegParts {
   readonly request: DialRequest;
   readonly events: SipLegEvents;
   readonly limits: LegLimits;
-  /** Asks the PBX by OPTIONS whether it is there; undefined where that is switched off. */
-  readonly probe: ((timeoutMs: number) => Promise<boolean>) | undefined;
+  /** Asks the PBX by OPTIONS whether it is there; false when its silence means that it is not. */
+  readonly probe: (timeoutMs: number) => Promise<boolean>;
+  /** The first response of the PBX, 100 included; undefined when the engine says that there was none. */
+  readonly onHeard: (status: number | undefined) => void;
   readonly onDialog: (dialogId: string, leg: SipLeg) => void;
   /** The last event has been told. */
   readonly onOver: (leg: SipLeg) => void;
@@ -85,8 +87,7 @@ export class SipLeg implements SipLegPort {
       this.#cancelled();
       return;
     }
-    const { probe, limits } = this.#parts;
-    if (probe !== undefined) this.#after(limits.probeAfterMs, () => this.#askWhetherThere(probe));
+    this.#after(this.#parts.limits.probeAfterMs, () => this.#askWhetherThere());
     this.#invite({});
   }
 
@@ -159,13 +160,22 @@ export class SipLeg implements SipLegPort {
   }
 
   #answered(answer: Answer, acknowledge: () => void): void {
-    this.#heard = this.#heard || answer.fromNetwork;
+    this.#listen(answer);
+    // It says that the PBX is there (RFC 3261 §8.1.3.1), and nothing of the call.
+    if (answer.status === 100) return;
     if (answer.status < 200) this.#progress(answer, acknowledge);
     else if (answer.status < 300) {
       acknowledge();
       this.#accepted(answer);
     } else if (this.#goodbye !== undefined) this.#cancelled();
     else if (!this.#authenticate(answer)) this.#refused(answer);
+  }
+
+  /** Whatever the PBX says, it is there; the engine's own word of a final response says that it is not. */
+  #listen({ status, fromNetwork }: Answer): void {
+    if (this.#heard) return;
+    this.#heard = fromNetwork;
+    this.#parts.onHeard(fromNetwork ? status : undefined);
   }
 
   #progress(answer: Answer, acknowledge: () => void): void {
@@ -260,10 +270,10 @@ export class SipLeg implements SipLegPort {
     );
   }
 
-  #askWhetherThere(probe: (timeoutMs: number) => Promise<boolean>): void {
+  #askWhetherThere(): void {
     if (this.#heard || this.#goodbye !== undefined) return;
     const { noResponseMs, probeAfterMs } = this.#parts.limits;
-    probe(Math.max(1, noResponseMs - probeAfterMs)).then((there) => {
+    this.#parts.probe(Math.max(1, noResponseMs - probeAfterMs)).then((there) => {
       if (there || this.#heard || this.#goodbye !== undefined || this.#state.name === "over") return;
       if (this.#state.name === "inviting") this.#state.invite.cancel({});
       this.fail(408, `no response from ${this.#parts.trunk.host}:${this.#parts.trunk.port}`);

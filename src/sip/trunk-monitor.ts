@@ -31,6 +31,10 @@ export interface TrunkMonitorParts {
 interface Watched {
   readonly trunk: TrunkOptions;
   state: TrunkState;
+  /** It has answered OPTIONS since we started. */
+  takesOptions: boolean;
+  /** It answers calls, the last one without a 100 before. */
+  callsWithoutTrying: boolean;
   cancelTimer: () => void;
 }
 
@@ -51,6 +55,8 @@ export class TrunkMonitor {
         {
           trunk,
           state: { name: trunk.name, state: "unknown", since },
+          takesOptions: false,
+          callsWithoutTrying: false,
           cancelTimer: () => undefined,
         },
       ]),
@@ -81,11 +87,26 @@ export class TrunkMonitor {
     }
   }
 
-  /** Whether the PBX says anything within this time. */
+  /**
+   * Whether the PBX says anything within this time. The silence of a PBX that takes calls and never answered OPTIONS says
+   * nothing, unless it says 100 to an INVITE at once, and the engine passes that on.
+   */
   probe(name: string, timeoutMs: number): Promise<boolean> {
     const watched = this.#watched.get(name);
     if (watched === undefined) return Promise.resolve(false);
-    return new Promise((resolve) => this.#options(watched, timeoutMs, resolve));
+    return new Promise((resolve) =>
+      this.#options(watched, timeoutMs, (there) =>
+        resolve(there || (watched.callsWithoutTrying && !watched.takesOptions)),
+      ),
+    );
+  }
+
+  /** The first response of a call; undefined when none came until the engine gave up. */
+  answeredCall(name: string, status: number | undefined): void {
+    const watched = this.#watched.get(name);
+    if (watched === undefined) return;
+    // A challenge comes at once, without 100 before.
+    watched.callsWithoutTrying = status !== undefined && status > 100 && status !== 401 && status !== 407;
   }
 
   #ask(watched: Watched): void {
@@ -106,6 +127,7 @@ export class TrunkMonitor {
     const conclude = (status: number | undefined): void => {
       if (!this.#open.delete(giveUp)) return;
       cancelTimer();
+      watched.takesOptions = watched.takesOptions || status !== undefined;
       this.#note(watched, status, clock.now() - sentAt);
       done(status !== undefined);
     };
@@ -128,9 +150,10 @@ export class TrunkMonitor {
   }
 
   #note(watched: Watched, status: number | undefined, roundTripMs: number): void {
-    if (!this.#running) return;
+    const { name, host, port, optionsIntervalMs } = watched.trunk;
+    // A trunk that is not asked regularly stays unknown: what one probe says grows old.
+    if (!this.#running || optionsIntervalMs === 0) return;
     const { clock, log } = this.#parts;
-    const { name, host, port } = watched.trunk;
     const before = watched.state;
     const state = status === undefined ? "down" : "up";
     const since = before.state === state ? before.since : clock.now();

@@ -59,6 +59,10 @@ export class Client implements Application {
     return this.#alive;
   }
 
+  get wantsTrying(): boolean {
+    return this.wants("trying");
+  }
+
   get authenticated(): boolean {
     return this.#authenticated;
   }
@@ -142,7 +146,7 @@ export class Client implements Application {
   }
 
   #route(id: string, verb: string): void {
-    // Clients repeat their routes, so this is a set. Call records (cdr:…) are accepted and never sent.
+    // Clients repeat their routes, so this is a set. `trying` is no method: it asks for the 100 of placed calls. Call records (cdr:…) are accepted and never sent.
     if (!this.#routes.has(verb) && this.#routes.size >= MAX_ROUTES) {
       this.#answer(id, "NOK", "too many routes");
       return;

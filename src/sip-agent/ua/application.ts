@@ -51,6 +51,8 @@ export type Reply = (verdict: Verdict) => void;
 export interface Application {
   /** False once the connection is gone. */
   readonly alive: boolean;
+  /** Whether it asked for the 100 of its INVITEs: applications of this protocol do not expect them. */
+  readonly wantsTrying: boolean;
   deliver(delivery: Delivery): void;
 }
 

@@ -127,7 +127,10 @@ export class SentInvite {
     if (this.#final) return;
     this.#provisional = true;
     if (this.#cancel !== undefined) this.#sendCancel();
-    if (response.status === 100) return;
+    if (response.status === 100) {
+      if (this.application.wantsTrying) this.#deliver(response, flow);
+      return;
+    }
     const tag = tagOf(response.headers.get("To"));
     if (tag !== undefined && this.#within === undefined && !this.#openEarly(response, flow, tag)) return;
     this.#deliver(response, flow);

@@ -54,6 +54,7 @@ export class SessionKeeper {
 /** Stands in for the application while the agent refreshes a session: it acknowledges, and that is all. */
 class Refresher implements Application {
   readonly alive = true;
+  readonly wantsTrying = false;
   readonly #dialog: Dialog;
 
   constructor(dialog: Dialog) {

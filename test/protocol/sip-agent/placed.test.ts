@@ -56,6 +56,25 @@ test("a repeated 200 gets the same ACK again and is not delivered twice", async 
   expect(srf._app.client.idle).toBe(true);
 });
 
+test("100 is delivered to an application that asked for it, and to no other", async () => {
+  const asking = await bench.app((app) => app.use("trying", () => undefined));
+  const statuses = new Map<Srf, number[]>();
+  for (const app of [srf, asking]) {
+    const seen: number[] = [];
+    statuses.set(app, seen);
+    const options = { method: "INVITE", body: SDP, headers: { "Content-Type": "application/sdp" } };
+    app.request(`sip:600@${peer.host}`, options, (_, sent) => {
+      sent?.on("response", (answer: Msg) => void seen.push(answer.status));
+    });
+    const invite = await peer.next("INVITE");
+    peer.reply(invite, 100);
+    peer.reply(invite, 486);
+    await bench.settle(() => seen.includes(486));
+    await peer.next("ACK");
+  }
+  expect([...statuses.values()]).toEqual([[486], [100, 486]]);
+});
+
 test("603: the agent acknowledges hop by hop, and the application's own ACK goes nowhere", async () => {
   const placed = await place();
   peer.reply(placed.invite, 603);

@@ -45,9 +45,12 @@ describe("a trunk", () => {
 describe("a call to a PBX", () => {
   const limits = { probeAfterMs: 40, noResponseMs: 120, goodbyeMs: 100 };
 
-  test("that is gone fails within the limit, and leaves no timer", async () => {
+  test.each([
+    ["that is gone", 60_000],
+    ["that is gone, and is not asked regularly,", 0],
+  ])("%s fails within the limit, and leaves no timer", async (_, optionsIntervalMs) => {
     const { port } = await silentPeer(cleanup);
-    const world = await startEdge(cleanup, { port, optionsIntervalMs: 60_000 }, limits);
+    const world = await startEdge(cleanup, { port, optionsIntervalMs }, limits);
     const timers = world.clock.pending;
     const told = new Told();
     const startedAt = performance.now();
@@ -61,29 +64,44 @@ describe("a call to a PBX", () => {
     expect(world.clock.pending).toBe(timers);
   });
 
-  test("that is slow but there is waited for", async () => {
-    const pbx = await scripted();
-    let asked = 0;
-    pbx.onRequest = (request) => {
-      if (request.method !== "OPTIONS") return;
-      request.respond(404);
-      asked += 1;
-    };
-    const world = await startEdge(
-      cleanup,
-      { port: pbx.port, optionsIntervalMs: 60_000 },
-      { ...limits, noResponseMs: 5_000 },
-    );
-    await expect.poll(() => world.edge.trunkStates()).toMatchObject([{ state: "up" }]);
+  test.each([
+    ["regularly", 60_000],
+    ["never", 0],
+  ])("that says 100 and ignores OPTIONS, asked %s, is waited for", async (_, optionsIntervalMs) => {
+    const pbx = cleanup.add(await new ScriptedPbx().start(), (each) => each.stop());
+    const world = await startEdge(cleanup, { port: pbx.port, optionsIntervalMs }, limits);
+    const timers = world.clock.pending;
     const told = new Told();
     const leg = world.edge.dial(dialRequest("100"), told);
     const invite = await pbx.request("INVITE");
-    await expect.poll(() => asked).toBe(2);
+    expect(world.clock.pending, "the probe waits").toBe(timers + 1);
+    await expect.poll(() => world.clock.pending).toBe(timers);
     expect(told.lines).toEqual([]);
     invite.respond(180);
     await told.until(/^progress 180$/);
     await leg.hangUp(gaveUp);
     expect(told.lines).toEqual(["progress 180", "failed 487"]);
+  });
+
+  test("that answers OPTIONS is waited for, although it says nothing to the INVITE", async () => {
+    const { socket, port } = await silentPeer(cleanup);
+    let asked = 0;
+    socket.on("message", (bytes, from) => {
+      const request = bytes.toString();
+      if (!request.startsWith("OPTIONS ")) return;
+      asked += 1;
+      socket.send(responseTo(request, "404 Not Found"), from.port, from.address);
+    });
+    const world = await startEdge(cleanup, { port, optionsIntervalMs: 60_000 }, { ...limits, noResponseMs: 5_000 });
+    await expect.poll(() => world.edge.trunkStates()).toMatchObject([{ state: "up" }]);
+    const timers = world.clock.pending;
+    const told = new Told();
+    const leg = world.edge.dial(dialRequest("100"), told);
+    await expect.poll(() => asked).toBe(2);
+    await expect.poll(() => world.clock.pending, { message: "the probe is answered" }).toBe(timers);
+    expect(told.lines).toEqual([]);
+    await leg.hangUp(gaveUp);
+    expect(told.lines).toEqual(["failed 487"]);
   });
 });
 
@@ -157,3 +175,9 @@ describe("a request out of the blue", () => {
     expect(answer.status).toBe(403);
   });
 });
+
+/** What a PBX that is written down by hand says to a request. */
+function responseTo(request: string, status: string): string {
+  const copied = request.split("\r\n").filter((line) => /^(via|from|to|call-id|cseq):/i.test(line));
+  return [`SIP/2.0 ${status}`, ...copied, "Content-Length: 0", "", ""].join("\r\n");
+}

@@ -12,6 +12,7 @@ const busy = { result: "failed", by: "pbx", cause: "pbx_busy", q850: 17 } as con
 let clock: FakeClock;
 let engine: FakeConnection;
 let told: string[];
+let heard: (number | undefined)[];
 let probes: ((there: boolean) => void)[];
 let leg: SipLeg;
 
@@ -20,6 +21,7 @@ beforeEach(() => {
   engine = new FakeConnection();
   told = [];
   probes = [];
+  heard = [];
   const events: SipLegEvents = {
     onProgress: (status) => told.push(`progress ${status}`),
     onAnswered: ({ sdp }) => told.push(`answered ${sdp}`),
@@ -46,6 +48,7 @@ beforeEach(() => {
     events,
     limits,
     probe: () => new Promise((resolve) => probes.push(resolve)),
+    onHeard: (status) => heard.push(status),
     onDialog: () => undefined,
     onOver: () => undefined,
   });
@@ -145,6 +148,31 @@ describe("a PBX that says nothing", () => {
     probes[0]?.(false);
     await Promise.resolve();
     expect(told).toEqual(["progress 180"]);
+  });
+
+  test("but 100 is there, although 100 tells nothing of the call", async () => {
+    place();
+    engine.answer(100);
+    clock.advance(60_000);
+    expect([probes, told, heard]).toEqual([[], [], [100]]);
+    engine.answer(180);
+    engine.answer(486);
+    expect([told, heard]).toEqual([["progress 180", "failed 486 -"], [100]]);
+  });
+
+  test("to the CANCEL's end is told apart from one that was there after all", async () => {
+    place();
+    clock.advance(limits.probeAfterMs);
+    probes[0]?.(false);
+    await Promise.resolve();
+    engine.answer(487);
+    expect([told, heard]).toEqual([["failed 408 -"], [487]]);
+  });
+
+  test("is known by the engine's own answer", () => {
+    place();
+    engine.answer(408, { local: true });
+    expect([told, heard]).toEqual([["failed 408 -"], [undefined]]);
   });
 
   test("is not asked once it has spoken", () => {

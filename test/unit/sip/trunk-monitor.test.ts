@@ -66,6 +66,41 @@ test("nothing is known, and no timer left, while the engine is away", async () =
   expect(engine.story).toHaveLength(4);
 });
 
+test.each([
+  [180, true],
+  [487, true],
+  [100, false],
+  [401, false],
+  [undefined, false],
+])(
+  "silence of a PBX that never answered OPTIONS and answered the last call first with %j: there %j",
+  async (status, there) => {
+    monitor.answeredCall("not asked", 180);
+    monitor.answeredCall("not asked", status);
+    const probing = monitor.probe("not asked", 3_000);
+    clock.advance(3_000);
+    expect(await probing).toBe(there);
+  },
+);
+
+test("silence of a PBX that did answer OPTIONS is silence, whatever calls it took", async () => {
+  monitor.answeredCall("asked", 180);
+  monitor.start();
+  engine.answer(200);
+  const probing = monitor.probe("asked", 3_000);
+  clock.advance(3_000);
+  expect(await probing).toBe(false);
+  monitor.stop();
+});
+
+test("a PBX that is not asked regularly is asked once, and stays unknown", async () => {
+  monitor.start();
+  const probing = monitor.probe("not asked", 3_000);
+  clock.advance(3_000);
+  expect([await probing, states()]).toEqual([false, ["unknown", "unknown"]]);
+  monitor.stop();
+});
+
 test("a probe tells whether the PBX speaks in time", async () => {
   const [there, away, none] = [monitor.probe("asked", 3_000), monitor.probe("asked", 3_000), monitor.probe("?", 1)];
   const [first] = engine.sent;
