@@ -55,10 +55,11 @@ export function checkConfig(raw: object, env: Readonly<Record<string, string | u
   const filled = Value.Default(schema, structuredClone(Object.fromEntries(present)));
   overlay(schema, filled, env);
   const errors = Value.Errors(schema, filled).filter((error) => !["boolean", "const", "anyOf"].includes(error.keyword));
-  // What keys demand of each other can be judged as long as everything has its type.
-  const shapeless = errors.some((error) => error.keyword === "type" || error.keyword === "required");
+  const shapeless = errors.flatMap(shapelessKeys);
   const config = filled as Config;
-  const broken = shapeless ? [] : relations(config);
+  const broken = relations
+    .filter(({ reads }) => !shapeless.some((key) => reads.some((read) => read === key || read.startsWith(`${key}.`))))
+    .flatMap(({ problems }) => problems(config));
   const problems = [...errors.flatMap((error) => describe(error, filled)), ...broken];
   return problems.length > 0 ? { ok: false, problems } : { ok: true, config };
 }
@@ -100,6 +101,15 @@ interface Finding {
   readonly instancePath: string;
   readonly params: object;
   readonly message: string;
+}
+
+/** Keys without the type that code may count on, as a relation names them. */
+function shapelessKeys({ keyword, instancePath, params }: Finding): string[] {
+  const at = instancePath.replace(/\/\d+/g, "").replace(/^\//, "").replaceAll("/", ".");
+  if (keyword === "type") return [at];
+  if (keyword !== "required") return [];
+  const missing: unknown = Reflect.get(params, "requiredProperties");
+  return Array.isArray(missing) ? missing.map((name) => `${at}.${String(name)}`) : [];
 }
 
 function describe(error: Finding, whole: unknown): ConfigProblem[] {

@@ -2,139 +2,240 @@ import { isIP } from "node:net";
 import type { ConfigProblem } from "./load.ts";
 import type { Config } from "./schema.ts";
 
-/** What one key demands of another: everything that a schema cannot say. */
-export function relations(config: Config): ConfigProblem[] {
-  return [
-    ...trunkProblems(config),
-    ...channelProblems(config),
-    ...callingProblems(config),
-    ...mediaProblems(config),
-    ...sipProblems(config),
-    ...messageProblems(config),
-  ];
+/** A key of the schema; one of a list's items is written without an index: `trunks.host`. */
+export type Key = {
+  [S in keyof Config]: Config[S] extends readonly (infer Item)[]
+    ? S | `${S}.${keyof Item & string}`
+    : `${S}.${keyof Config[S] & string}`;
+}[keyof Config];
+
+/** Something that a schema cannot say, most often what one key demands of another. */
+export interface Relation {
+  /** Everything that `problems` looks at: it is asked only where all of these have their type. */
+  readonly reads: readonly Key[];
+  readonly problems: (config: Config) => readonly ConfigProblem[];
+}
+
+const MIN_SECRET_LENGTH = 16;
+/** The oldest version of the Graph API that ponte speaks. */
+const MIN_GRAPH_VERSION = 17;
+
+export const relations: readonly Relation[] = [
+  {
+    reads: ["trunks.name"],
+    problems: ({ trunks }) =>
+      duplicates(trunks.map(({ name }) => name)).map((name) => ({
+        key: "trunks",
+        text: `Two trunks have the name ${name}.`,
+      })),
+  },
+  {
+    reads: ["trunks.kind", "trunks.allow_pstn"],
+    problems: ({ trunks }) =>
+      trunks.flatMap(({ kind, allow_pstn }, index) =>
+        unless(
+          kind !== "pstn" || allow_pstn,
+          `trunks[${index}].kind`,
+          "pstn is refused: Meta's terms forbid PSTN on any leg of a WhatsApp call. Set allow_pstn: true if you may.",
+        ),
+      ),
+  },
+  {
+    reads: ["trunks.username", "trunks.password"],
+    problems: ({ trunks }) =>
+      trunks.flatMap(({ username, password }, index) =>
+        unless(
+          password === undefined || username !== undefined,
+          `trunks[${index}].username`,
+          "is missing, but there is a password.",
+        ),
+      ),
+  },
+  {
+    reads: ["trunks.codecs"],
+    problems: ({ trunks }) =>
+      trunks.flatMap(({ codecs }, index) =>
+        unless(codecs.length > 0, `trunks[${index}].codecs`, "must name at least one audio format."),
+      ),
+  },
+  {
+    reads: ["channels.phone_number_id"],
+    problems: ({ channels }) =>
+      duplicates(channels.map((channel) => channel.phone_number_id)).map((id) => ({
+        key: "channels",
+        text: `Two channels have the phone_number_id ${id}.`,
+      })),
+  },
+  {
+    reads: [
+      "channels.handler",
+      "channels.enabled",
+      "channels.trunk",
+      "calling.handler",
+      "calling.trunk",
+      "trunks.name",
+    ],
+    problems: lostChannels,
+  },
+  {
+    reads: ["calling.trunk", "trunks.name"],
+    problems: ({ calling, trunks }) =>
+      unless(
+        calling.trunk === undefined || trunks.some(({ name }) => name === calling.trunk),
+        "calling.trunk",
+        `There is no trunk ${calling.trunk}.`,
+      ),
+  },
+  {
+    reads: ["calling.enabled", "channels"],
+    problems: ({ calling, channels }) =>
+      unless(!calling.enabled || channels.length > 0, "channels", "is empty, but calling.enabled is true."),
+  },
+  {
+    reads: ["calling.enabled", "meta.app_secrets"],
+    problems: ({ calling, meta }) =>
+      unless(
+        !calling.enabled || meta.app_secrets.length > 0,
+        "meta.app_secrets",
+        "is empty: webhooks could not be verified. Set META_APP_SECRET.",
+      ),
+  },
+  {
+    reads: ["calling.enabled", "meta.verify_token"],
+    problems: ({ calling, meta }) =>
+      unless(
+        !calling.enabled || meta.verify_token !== undefined,
+        "meta.verify_token",
+        "is missing: Meta could not verify the webhook address. Set META_VERIFY_TOKEN.",
+      ),
+  },
+  {
+    reads: ["calling.enabled", "meta.access_token", "channels.enabled", "channels.access_token"],
+    problems: ({ calling, meta, channels }) => {
+      const poor = channels.some(({ enabled, access_token }) => enabled && access_token === undefined);
+      const text = "is missing, and not every channel has its own. Set META_ACCESS_TOKEN.";
+      return unless(!calling.enabled || meta.access_token !== undefined || !poor, "meta.access_token", text);
+    },
+  },
+  {
+    reads: ["calling.enabled", "calling.answer_budget_ms", "calling.stale_after_ms"],
+    problems: ({ calling: { enabled, answer_budget_ms, stale_after_ms } }) =>
+      unless(
+        !enabled || answer_budget_ms < stale_after_ms,
+        "calling.answer_budget_ms",
+        "must be less than calling.stale_after_ms.",
+      ),
+  },
+  {
+    reads: ["meta.graph_version"],
+    problems: ({ meta }) => {
+      const [, major] = /^v(\d+)\./.exec(meta.graph_version) ?? [];
+      const text = `must be at least v${MIN_GRAPH_VERSION}.0, but is ${meta.graph_version}.`;
+      return unless(major === undefined || Number(major) >= MIN_GRAPH_VERSION, "meta.graph_version", text);
+    },
+  },
+  addresses("media.public_address", ({ media }) => media.public_address),
+  addresses("media.bind_address", ({ media }) => media.bind_address),
+  {
+    reads: ["media.sip_port_min", "media.sip_port_max"],
+    problems: ({ media }) =>
+      unless(
+        media.sip_port_max - media.sip_port_min >= 3,
+        "media.sip_port_max",
+        "must be at least 3 above media.sip_port_min.",
+      ),
+  },
+  {
+    reads: ["media.public_port", "media.public_port_max"],
+    problems: ({ media }) =>
+      unless(
+        media.public_port_max - media.public_port >= 64,
+        "media.public_port_max",
+        "must be at least 64 above media.public_port.",
+      ),
+  },
+  {
+    reads: ["sip.secret"],
+    // The control protocol separates its words by `|`.
+    problems: ({ sip }) => unless(sip.secret?.includes("|") !== true, "sip.secret", "must not contain |."),
+  },
+  {
+    reads: ["sip.engine", "sip.secret"],
+    problems: ({ sip }) =>
+      unless(
+        sip.engine === "embedded" || sip.secret !== undefined,
+        "sip.secret",
+        "is missing: a drachtio-server asks for it. Set DRACHTIO_SECRET.",
+      ),
+  },
+  {
+    reads: ["wpp.base_url", "wpp.secret"],
+    problems: ({ wpp }) =>
+      unless(
+        wpp.base_url === undefined || wpp.secret !== undefined,
+        "wpp.secret",
+        "is missing, but there is a gateway. Set WPP_GATEWAY_SECRET.",
+      ),
+  },
+  webAddress("meta.graph_url", ({ meta }) => meta.graph_url),
+  webAddress("wpp.base_url", ({ wpp }) => wpp.base_url),
+  webAddress("wpp.webhook_url", ({ wpp }) => wpp.webhook_url),
+  longEnough("database.secret_key", ({ database }) => database.secret_key),
+  longEnough("events.ingestion_secret", ({ events }) => events.ingestion_secret),
+  longEnough("http.api_key", ({ http }) => http.api_key),
+];
+
+function unless(right: boolean, key: string, text: string): ConfigProblem[] {
+  return right ? [] : [{ key, text }];
 }
 
 function duplicates(names: readonly string[]): string[] {
   return [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
 }
 
-function trunkProblems({ trunks }: Config): ConfigProblem[] {
-  const twice = duplicates(trunks.map((trunk) => trunk.name)).map((name) => ({
-    key: "trunks",
-    text: `Two trunks have the name ${name}.`,
-  }));
-  const pstn = trunks.flatMap((trunk, index) =>
-    trunk.kind === "pstn" && !trunk.allow_pstn
-      ? [
-          {
-            key: `trunks[${index}].kind`,
-            text: "pstn is refused: Meta's terms forbid PSTN on any leg of a WhatsApp call. Set allow_pstn: true if you may.",
-          },
-        ]
-      : [],
-  );
-  const passwords = trunks.flatMap((trunk, index) =>
-    trunk.password !== undefined && trunk.username === undefined
-      ? [{ key: `trunks[${index}].username`, text: "is missing, but there is a password." }]
-      : [],
-  );
-  const silent = trunks.flatMap((trunk, index) =>
-    trunk.codecs.length === 0 ? [{ key: `trunks[${index}].codecs`, text: "must name at least one audio format." }] : [],
-  );
-  return [...twice, ...pstn, ...passwords, ...silent];
-}
-
-function channelProblems({ channels, trunks, calling }: Config): ConfigProblem[] {
-  const known = new Set(trunks.map((trunk) => trunk.name));
-  const twice = duplicates(channels.map((channel) => channel.phone_number_id)).map((id) => ({
-    key: "channels",
-    text: `Two channels have the phone_number_id ${id}.`,
-  }));
-  const lost = channels.flatMap((channel, index) => {
+function lostChannels({ channels, trunks, calling }: Config): ConfigProblem[] {
+  return channels.flatMap((channel, index) => {
     if ((channel.handler ?? calling.handler) !== "bridge" || !channel.enabled) return [];
+    const key = `channels[${index}].trunk`;
     const trunk = channel.trunk ?? calling.trunk;
-    if (trunk === undefined) {
-      return [
-        { key: `channels[${index}].trunk`, text: "is missing: neither the channel nor calling.trunk names a trunk." },
-      ];
-    }
-    return known.has(trunk) ? [] : [{ key: `channels[${index}].trunk`, text: `There is no trunk ${trunk}.` }];
+    if (trunk === undefined) return [{ key, text: "is missing: neither the channel nor calling.trunk names a trunk." }];
+    return unless(
+      trunks.some(({ name }) => name === trunk),
+      key,
+      `There is no trunk ${trunk}.`,
+    );
   });
-  const missing =
-    calling.trunk !== undefined && !known.has(calling.trunk)
-      ? [{ key: "calling.trunk", text: `There is no trunk ${calling.trunk}.` }]
-      : [];
-  return [...twice, ...lost, ...missing];
 }
 
-function callingProblems({ calling, channels, meta }: Config): ConfigProblem[] {
-  if (!calling.enabled) return [];
-  const problems: ConfigProblem[] = [];
-  if (channels.length === 0) problems.push({ key: "channels", text: "is empty, but calling.enabled is true." });
-  if (meta.app_secrets.length === 0) {
-    problems.push({ key: "meta.app_secrets", text: "is empty: webhooks could not be verified. Set META_APP_SECRET." });
-  }
-  if (meta.verify_token === undefined) {
-    problems.push({
-      key: "meta.verify_token",
-      text: "is missing: Meta could not verify the webhook address. Set META_VERIFY_TOKEN.",
-    });
-  }
-  const poor = channels.some((channel) => channel.enabled && channel.access_token === undefined);
-  if (meta.access_token === undefined && poor) {
-    problems.push({
-      key: "meta.access_token",
-      text: "is missing, and not every channel has its own. Set META_ACCESS_TOKEN.",
-    });
-  }
-  if (calling.answer_budget_ms >= calling.stale_after_ms) {
-    problems.push({ key: "calling.answer_budget_ms", text: "must be less than calling.stale_after_ms." });
-  }
-  return problems;
+function addresses(key: Key, of: (config: Config) => readonly string[]): Relation {
+  return {
+    reads: [key],
+    problems: (config) =>
+      of(config).flatMap((address, index) =>
+        unless(isIP(address) !== 0, `${key}[${index}]`, `${address} is not an IP address.`),
+      ),
+  };
 }
 
-function mediaProblems({ media }: Config): ConfigProblem[] {
-  const addresses = (["public_address", "bind_address"] as const).flatMap((key) =>
-    media[key].flatMap((address, index) =>
-      isIP(address) === 0 ? [{ key: `media.${key}[${index}]`, text: `${address} is not an IP address.` }] : [],
-    ),
-  );
-  const range =
-    media.sip_port_max - media.sip_port_min < 3
-      ? [{ key: "media.sip_port_max", text: "must be at least 3 above media.sip_port_min." }]
-      : [];
-  const ports =
-    media.public_port_max - media.public_port < 64
-      ? [{ key: "media.public_port_max", text: "must be at least 64 above media.public_port." }]
-      : [];
-  return [...addresses, ...range, ...ports];
+/** The address itself is not repeated: it may hold a password. */
+function webAddress(key: Key, of: (config: Config) => string | undefined): Relation {
+  const right = (url: string): boolean => /^https?:\/\/[^/]/i.test(url) && URL.canParse(url);
+  return {
+    reads: [key],
+    problems: (config) => {
+      const url = of(config);
+      return unless(url === undefined || right(url), key, "must be an address that begins with http:// or https://.");
+    },
+  };
 }
 
-/** The control protocol separates its words by `|`. */
-function sipProblems({ sip }: Config): ConfigProblem[] {
-  const problems: ConfigProblem[] = [];
-  if (sip.secret?.includes("|")) problems.push({ key: "sip.secret", text: "must not contain |." });
-  if (sip.engine !== "embedded" && sip.secret === undefined) {
-    problems.push({ key: "sip.secret", text: "is missing: a drachtio-server asks for it. Set DRACHTIO_SECRET." });
-  }
-  return problems;
-}
-
-function messageProblems({ wpp, database, events }: Config): ConfigProblem[] {
-  const problems: ConfigProblem[] = [];
-  if (wpp.base_url !== undefined && wpp.secret === undefined) {
-    problems.push({ key: "wpp.secret", text: "is missing, but there is a gateway. Set WPP_GATEWAY_SECRET." });
-  }
-  for (const [key, url] of Object.entries({ base_url: wpp.base_url, webhook_url: wpp.webhook_url })) {
-    if (url !== undefined && !/^https?:\/\/[^/]/.test(url)) {
-      problems.push({ key: `wpp.${key}`, text: "must begin with http:// or https://." });
-    }
-  }
-  for (const [key, value] of [
-    ["database.secret_key", database.secret_key],
-    ["events.ingestion_secret", events.ingestion_secret],
-  ] as const) {
-    if (value !== undefined && value.length < 16) problems.push({ key, text: "must have at least 16 characters." });
-  }
-  return problems;
+function longEnough(key: Key, of: (config: Config) => string | undefined): Relation {
+  return {
+    reads: [key],
+    problems: (config) => {
+      const value = of(config);
+      const text = `must have at least ${MIN_SECRET_LENGTH} characters.`;
+      return unless(value === undefined || value.length >= MIN_SECRET_LENGTH, key, text);
+    },
+  };
 }

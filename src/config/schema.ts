@@ -249,7 +249,7 @@ const events = section(
   {
     ingestion_secret: secret({
       env: "EVENT_INGESTION_SECRET",
-      says: "Lets internal systems post events without an API key.",
+      says: "Lets internal systems post events without an API key, at least 16 characters.",
     }),
     concurrency: whole(1, 256, {
       default: 128,
@@ -286,7 +286,7 @@ const http = section(
     }),
     api_key: secret({
       env: "PONTE_API_KEY",
-      says: "An API key; without it one is made at the first start and shown once.",
+      says: "An API key, at least 16 characters; without it one is made at the first start and shown once.",
     }),
   },
   "HTTP.",

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { configurationTable, exampleFile } from "#config/docs.ts";
-import { explain, parseConfig } from "#config/load.ts";
+import { checkConfig, explain, parseConfig } from "#config/load.ts";
+import { schema } from "#config/schema.ts";
 
 const whole = `
 calling: { enabled: true, trunk: office }
@@ -14,6 +16,12 @@ function problemsOf(text: string, env: Record<string, string> = {}): string[] {
   const loaded = parseConfig(text, env);
   return loaded.ok ? [] : explain(loaded.problems).split("\n");
 }
+
+/** Sections and lists, and the keys in them: `http`, `http.port`, `trunks.host`. */
+const keys = Object.entries(schema.properties).flatMap(([name, child]) => [
+  name,
+  ...Object.keys("items" in child ? child.items.properties : child.properties).map((key) => `${name}.${key}`),
+]);
 
 describe("a configuration", () => {
   test("may be empty: calling is off then", () => {
@@ -67,6 +75,39 @@ calling: { enabled: true, max_cals: 3, ring_timeout_ms: 1 }
     );
   });
 
+  test("names what keys demand of each other beside a key of the wrong type", () => {
+    const found = problemsOf(`
+calling: { enabled: true, trunk: home, max_calls: many, answer_budget_ms: 60000 }
+meta: { verify_token: 5 }
+channels: [{ phone_number_id: "1", trunk: 7 }, { phone_number_id: "1" }]
+trunks: [{ name: office, host: 127.0.0.1, port: sip, kind: pstn }]
+`);
+    expect(found.toSorted()).toEqual([
+      "calling.answer_budget_ms: must be less than calling.stale_after_ms.",
+      'calling.max_calls: must be integer, but is "many".',
+      "calling.trunk: There is no trunk home.",
+      "channels: Two channels have the phone_number_id 1.",
+      "channels[0].trunk: must be string, but is 7.",
+      "meta.access_token: is missing, and not every channel has its own. Set META_ACCESS_TOKEN.",
+      "meta.app_secrets: is empty: webhooks could not be verified. Set META_APP_SECRET.",
+      "meta.verify_token: must be string, but is something else.",
+      "trunks[0].kind: pstn is refused: Meta's terms forbid PSTN on any leg of a WhatsApp call. Set allow_pstn: true if you may.",
+      'trunks[0].port: must be integer, but is "sip".',
+    ]);
+  });
+
+  test.each(keys)("judges nothing else by the wrong value of %s", (key) => {
+    const raw = parse(whole) as Record<string, unknown>;
+    const [section = "", name] = key.split(".");
+    if (name === undefined) raw[section] = "wrong";
+    else if (Array.isArray(raw[section])) Reflect.set(raw[section][0] as object, name, { wrong: true });
+    else raw[section] = { ...(raw[section] as object | undefined), [name]: { wrong: true } };
+    const checked = checkConfig(raw, {});
+    const found = checked.ok ? [] : checked.problems.map((problem) => problem.key.replace(/\[\d+\]/g, ""));
+    expect(found).not.toEqual([]);
+    expect(found.filter((each) => each !== key && !each.startsWith(`${key}.`))).toEqual([]);
+  });
+
   test.each([
     ["calling: { enabled: true }", "channels: is empty, but calling.enabled is true."],
     [whole.replace("access_token: t, ", ""), "meta.access_token: is missing, and not every channel has its own."],
@@ -76,7 +117,12 @@ calling: { enabled: true, max_cals: 3, ring_timeout_ms: 1 }
     ["media: { public_address: [ponte.example] }", "media.public_address[0]: ponte.example is not an IP address."],
     ["sip: { engine: 'drachtio://10.0.0.1:9022' }", "sip.secret: is missing"],
     ["wpp: { base_url: 'http://10.0.0.9' }", "wpp.secret: is missing"],
-    ["wpp: { base_url: gateway, secret: s }", "wpp.base_url: must begin with http:// or https://."],
+    ["wpp: { base_url: gateway, secret: s }", "wpp.base_url: must be an address that begins with http"],
+    ["wpp: { base_url: 'http://a b', secret: s }", "wpp.base_url: must be an address that begins with http"],
+    ["wpp: { webhook_url: 'ftp://ponte.example' }", "wpp.webhook_url: must be an address that begins with http"],
+    ["meta: { graph_url: not a url }", "meta.graph_url: must be an address that begins with http"],
+    ["meta: { graph_version: v3.0 }", "meta.graph_version: must be at least v17.0, but is v3.0."],
+    ["http: { api_key: x }", "http.api_key: must have at least 16 characters."],
     ["database: { secret_key: short }", "database.secret_key: must have at least 16 characters."],
     ["sip: { secret: 'a|b' }", "sip.secret: must not contain |."],
     ["http: { port: 1 }\nhttp: { port: 2 }", "Map keys must be unique"],

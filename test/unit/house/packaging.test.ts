@@ -31,7 +31,7 @@ const addressOf = (name: string): string | undefined => compose.services[name]?.
 const filled = {
   DATABASE_URL: "postgres://x",
   DRACHTIO_SECRET: "x",
-  PONTE_API_KEY: "x",
+  PONTE_API_KEY: "x".repeat(48),
   PONTE_PUBLIC_ADDRESS: "203.0.113.7",
 };
 
