@@ -1,3 +1,4 @@
+import { isIP, isIPv6 } from "node:net";
 import { availableParallelism } from "node:os";
 import type { Config, TrunkConfig } from "#config/schema.ts";
 import type { CallLimits } from "#core/call/call.ts";
@@ -5,6 +6,8 @@ import type { ChannelRoute, RoutingTable } from "#core/routing/route.ts";
 import type { TrunkMedia } from "#engine/call-context.ts";
 import type { MediaPlaneOptions } from "#media/plane/media-plane.ts";
 import type { TrunkOptions } from "#sip/trunk.ts";
+import { normalizeAddress } from "#sip-agent/message/uri.ts";
+import { isLoopback, isWildcard, machineAddress } from "#sip-agent/transport/address.ts";
 import type { ListenerOptions } from "#sip-agent/transport/listener.ts";
 
 /** Slices of the configuration in the shape that each part wants. */
@@ -64,7 +67,8 @@ export function trunkOptions(trunk: TrunkConfig): TrunkOptions {
   };
 }
 
-export function mediaOptions({ media }: Config): MediaPlaneOptions {
+export function mediaOptions(config: Config): MediaPlaneOptions {
+  const { media } = config;
   const { public_port: first, public_port_max: last, public_address } = media;
   const workers = media.workers === 0 ? availableParallelism() : media.workers;
   // The first ports are those of the workers themselves.
@@ -74,13 +78,22 @@ export function mediaOptions({ media }: Config): MediaPlaneOptions {
     publicPort: first,
     publicBind: media.bind_address,
     sipBind: media.sip_bind_address,
+    sipAddress: () => media.sip_address ?? rtpAddress(config),
     sipPorts: { first: media.sip_port_min, last: media.sip_port_max },
     deadAfterMs: media.dead_after_ms,
     workers,
     ...(spare.length === 0 ? {} : { sparePorts: spare }),
     ...(public_address.length === 0 ? {} : { publicAddresses: public_address }),
-    ...(media.sip_address === undefined ? {} : { sipAddress: media.sip_address }),
   };
+}
+
+/** Where the PBX shall send RTP: the bound address, and of all of them the one that the embedded agent would name, too. */
+function rtpAddress({ media, trunks }: Config): string {
+  const bound = normalizeAddress(media.sip_bind_address);
+  if (!isWildcard(bound)) return bound;
+  const near = trunks.map(({ host }) => normalizeAddress(host)).filter((host) => isIP(host) === isIP(bound));
+  const far = near.find((host) => !isLoopback(host));
+  return far === undefined && near[0] !== undefined ? near[0] : machineAddress(isIPv6(bound) ? 6 : 4, far);
 }
 
 /** Host and port of `drachtio://host:port`; undefined for the embedded agent. */

@@ -1,20 +1,7 @@
-import { isIP } from "node:net";
+import { addressRelations } from "./addresses.ts";
 import type { ConfigProblem } from "./load.ts";
+import { type Key, type Relation, unless } from "./relation.ts";
 import type { Config } from "./schema.ts";
-
-/** A key of the schema; one of a list's items is written without an index: `trunks.host`. */
-export type Key = {
-  [S in keyof Config]: Config[S] extends readonly (infer Item)[]
-    ? S | `${S}.${keyof Item & string}`
-    : `${S}.${keyof Config[S] & string}`;
-}[keyof Config];
-
-/** Something that a schema cannot say, most often what one key demands of another. */
-export interface Relation {
-  /** Everything that `problems` looks at: it is asked only where all of these have their type. */
-  readonly reads: readonly Key[];
-  readonly problems: (config: Config) => readonly ConfigProblem[];
-}
 
 const MIN_SECRET_LENGTH = 16;
 /** The oldest version of the Graph API that ponte speaks. */
@@ -134,8 +121,6 @@ export const relations: readonly Relation[] = [
       return unless(major === undefined || Number(major) >= MIN_GRAPH_VERSION, "meta.graph_version", text);
     },
   },
-  addresses("media.public_address", ({ media }) => media.public_address),
-  addresses("media.bind_address", ({ media }) => media.bind_address),
   {
     reads: ["media.sip_port_min", "media.sip_port_max"],
     problems: ({ media }) =>
@@ -177,6 +162,7 @@ export const relations: readonly Relation[] = [
         "is missing, but there is a gateway. Set WPP_GATEWAY_SECRET.",
       ),
   },
+  ...addressRelations,
   webAddress("meta.graph_url", ({ meta }) => meta.graph_url),
   webAddress("wpp.base_url", ({ wpp }) => wpp.base_url),
   webAddress("wpp.webhook_url", ({ wpp }) => wpp.webhook_url),
@@ -184,10 +170,6 @@ export const relations: readonly Relation[] = [
   longEnough("events.ingestion_secret", ({ events }) => events.ingestion_secret),
   longEnough("http.api_key", ({ http }) => http.api_key),
 ];
-
-function unless(right: boolean, key: string, text: string): ConfigProblem[] {
-  return right ? [] : [{ key, text }];
-}
 
 function duplicates(names: readonly string[]): string[] {
   return [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
@@ -205,16 +187,6 @@ function lostChannels({ channels, trunks, calling }: Config): ConfigProblem[] {
       `There is no trunk ${trunk}.`,
     );
   });
-}
-
-function addresses(key: Key, of: (config: Config) => readonly string[]): Relation {
-  return {
-    reads: [key],
-    problems: (config) =>
-      of(config).flatMap((address, index) =>
-        unless(isIP(address) !== 0, `${key}[${index}]`, `${address} is not an IP address.`),
-      ),
-  };
 }
 
 /** The address itself is not repeated: it may hold a password. */

@@ -157,7 +157,10 @@ const sip = section(
       ...about({ default: "embedded", says: "embedded, or drachtio://host:port of a drachtio-server." }),
     }),
     secret: secret({ env: "DRACHTIO_SECRET", says: "Secret of the drachtio-server." }),
-    bind_address: text({ default: "127.0.0.1", says: "Where the embedded agent takes SIP." }),
+    bind_address: text({
+      default: "127.0.0.1",
+      says: "Address at which the embedded agent takes SIP; 0.0.0.0 is all of this machine's.",
+    }),
     port: port({ default: 5060, says: "SIP port of the embedded agent, UDP and TCP; 0 takes a free one." }),
     public_address: maybeText({
       says: "Address that the embedded agent puts into Via and Contact where it is behind NAT.",
@@ -190,8 +193,13 @@ const media = section(
       says: "Last public UDP port; those behind the workers' are for calls that share a relay address with another call.",
     }),
     workers: whole(0, 64, { default: 0, says: "Media workers; 0 means one per core." }),
-    sip_bind_address: text({ default: "127.0.0.1", says: "Local address for RTP with the PBX." }),
-    sip_address: maybeText({ says: "Address for RTP that the PBX is told; without it sip_bind_address." }),
+    sip_bind_address: text({
+      default: "127.0.0.1",
+      says: "Local address for RTP with the PBX; 0.0.0.0 is all of them.",
+    }),
+    sip_address: maybeText({
+      says: "Address for RTP that the PBX is told; without it sip_bind_address, or, where that is 0.0.0.0 or ::, this machine's own in the network of the first trunk.",
+    }),
     sip_port_min: port({ default: 20_000, says: "First RTP port towards the PBX (even)." }),
     sip_port_max: port({ default: 29_999, says: "Last RTP port towards the PBX." }),
     dead_after_ms: ms(5_000, 300_000, {

@@ -28,9 +28,13 @@ export interface MediaPlaneOptions {
   readonly publicBind: readonly string[];
   /** Addresses that WhatsApp shall send to; default: the bound ones. */
   readonly publicAddresses?: readonly string[];
-  /** Local address for RTP with the PBX, and what the PBX is told. */
+  /** Local address for RTP with the PBX. */
   readonly sipBind: string;
-  readonly sipAddress?: string;
+  /**
+   * What the PBX is told to send to; asked for each call, because a machine's addresses change. Never a wildcard: a PBX takes
+   * that for hold, and sends nothing (RFC 3264 §8.4).
+   */
+  readonly sipAddress: () => string;
   /** RTP ports towards the PBX, both included; without it the system chooses. */
   readonly sipPorts?: { readonly first: number; readonly last: number };
   /** For calls whose `setSipSession` says nothing of it. */
@@ -134,13 +138,13 @@ export class MediaPlane implements MediaPort {
     offer: WhatsAppOffer,
     events: MediaEvents,
   ): Promise<CallHandle> {
+    const sipAddress = this.#options.sipAddress();
     for (let attempt = 0; attempt < MAX_PORT_ATTEMPTS; attempt += 1) {
       const wanted = this.#pool === undefined ? 0 : this.#pool.take();
       if (wanted === undefined) throw new PonteError("media_full", "no RTP port is free", { retryable: true });
-      const opened = await worker.open(call, wanted, offer);
+      const opened = await worker.open({ call, sipPort: wanted, sipAddress, offer });
       if (opened?.type === "opened") {
         const { local, ssrc, sipPort } = opened;
-        const { sipAddress } = seat.settings;
         const release = (): void => this.#release(seat, worker, call);
         const handle = new CallHandle({
           worker,
@@ -217,7 +221,7 @@ function unavailable(): PonteError {
 }
 
 function workerSettings(options: MediaPlaneOptions, index: number, count: number): WorkerSettings {
-  const { publicPort, publicBind, publicAddresses = [], sipBind, sipAddress, latching, deadAfterMs } = options;
+  const { publicPort, publicBind, publicAddresses = [], sipBind, latching, deadAfterMs } = options;
   const { iceTimeoutMs, dtlsTimeoutMs, silenceChecksMs } = options;
   const bind4 = publicBind.find((address) => !isIPv6(address));
   const bind6 = publicBind.find(isIPv6);
@@ -228,7 +232,6 @@ function workerSettings(options: MediaPlaneOptions, index: number, count: number
     ...(bind6 === undefined ? {} : { bind6 }),
     ...(publicAddresses.length === 0 ? {} : { announced: publicAddresses }),
     sipBind,
-    sipAddress: sipAddress ?? sipBind,
     latching: latching ?? "auto",
     deadAfterMs: deadAfterMs ?? DEFAULT_DEAD_AFTER_MS,
     ...(iceTimeoutMs === undefined ? {} : { iceTimeoutMs }),

@@ -18,8 +18,6 @@ export interface WorkerSettings {
   readonly bind6?: string;
   readonly announced?: readonly string[];
   readonly sipBind: string;
-  /** What the PBX is told to send to. */
-  readonly sipAddress: string;
   readonly latching: Latching;
   readonly deadAfterMs: number;
   readonly iceTimeoutMs?: number;
@@ -27,9 +25,18 @@ export interface WorkerSettings {
   readonly silenceChecksMs?: readonly number[];
 }
 
+/** What a worker needs to know to open a call. */
+export interface CallSettings {
+  readonly call: number;
+  /** 0 lets the system choose. */
+  readonly sipPort: number;
+  /** What the PBX is told to send to. */
+  readonly sipAddress: string;
+  readonly offer: WhatsAppOffer;
+}
+
 export type ToWorker =
-  /** `sipPort` 0 lets the system choose. */
-  | { readonly type: "open"; readonly call: number; readonly sipPort: number; readonly offer: WhatsAppOffer }
+  | ({ readonly type: "open" } & CallSettings)
   | { readonly type: "connect"; readonly call: number }
   | {
       readonly type: "set_sip_session";

@@ -1,8 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { PonteError } from "#core/error.ts";
-import type { WhatsAppOffer } from "#core/sdp/session.ts";
 import type { MediaStatistics } from "#engine/ports.ts";
-import type { FromWorker, ToWorker, WorkerCounters, WorkerSettings } from "./messages.ts";
+import type { CallSettings, FromWorker, ToWorker, WorkerCounters, WorkerSettings } from "./messages.ts";
 
 /** A worker compiles its WebAssembly and binds a port, which takes 0.2 s on a quiet machine. */
 const START_TIMEOUT_MS = 20_000;
@@ -79,9 +78,9 @@ export class WorkerHandle {
   }
 
   /** undefined when the worker does not answer. */
-  async open(call: number, sipPort: number, offer: WhatsAppOffer): Promise<Opened | undefined> {
-    this.post({ type: "open", call, sipPort, offer });
-    const answer = await this.#answer(`open ${call}`, ANSWER_TIMEOUT_MS);
+  async open(settings: CallSettings): Promise<Opened | undefined> {
+    this.post({ type: "open", ...settings });
+    const answer = await this.#answer(`open ${settings.call}`, ANSWER_TIMEOUT_MS);
     return answer?.type === "opened" || answer?.type === "not_opened" ? answer : undefined;
   }
 

@@ -1,10 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { type EventLoopUtilization, performance } from "node:perf_hooks";
 import { PonteError } from "#core/error.ts";
-import type { WhatsAppOffer } from "#core/sdp/session.ts";
 import { MediaCall } from "#media/call/media-call.ts";
 import { openSipSockets, type SipSockets } from "#media/leg/sip-sockets.ts";
-import type { FromWorker, ToWorker, WorkerSettings } from "#media/plane/messages.ts";
+import type { CallSettings, FromWorker, ToWorker, WorkerSettings } from "#media/plane/messages.ts";
 import { loadOpus } from "#media/stage/opus-codec.ts";
 import { PublicPort } from "#media/transport/public-port.ts";
 import { systemClock } from "#media/transport/system-clock.ts";
@@ -67,7 +66,7 @@ export class MediaWorker {
   take(message: ToWorker): void {
     switch (message.type) {
       case "open":
-        void this.#open(message.call, message.sipPort, message.offer);
+        void this.#open(message);
         return;
       case "connect":
         this.#calls.get(message.call)?.connect();
@@ -97,12 +96,13 @@ export class MediaWorker {
     }
   }
 
-  async #open(call: number, sipPort: number, offer: WhatsAppOffer): Promise<void> {
+  async #open(settings: CallSettings): Promise<void> {
+    const { call, sipPort } = settings;
     let sockets: SipSockets | undefined;
     try {
       sockets = await openSipSockets(this.#settings.sipBind, sipPort);
       if (this.#stopped) throw new PonteError("media_unavailable", "the worker was stopped");
-      const opened = this.#makeCall(call, sockets, offer);
+      const opened = this.#makeCall(settings, sockets);
       this.#calls.set(call, opened);
       this.#tell({ type: "opened", call, local: opened.local, ssrc: opened.ssrc, sipPort: sockets.port });
     } catch (error) {
@@ -112,9 +112,9 @@ export class MediaWorker {
     }
   }
 
-  #makeCall(call: number, sockets: SipSockets, offer: WhatsAppOffer): MediaCall {
+  #makeCall({ call, sipAddress, offer }: CallSettings, sockets: SipSockets): MediaCall {
     const tell = this.#tell;
-    const { sipAddress, latching, deadAfterMs, silenceChecksMs } = this.#settings;
+    const { latching, deadAfterMs, silenceChecksMs } = this.#settings;
     return new MediaCall({
       offer,
       openSession: (events) => this.#port.open({ mode: "full", events, remote: offer.transport }),

@@ -31,8 +31,8 @@ async function echo(count: number): Promise<Endpoint[]> {
 async function open(message: Extract<ToSubject, { type: "open" }>): Promise<SubjectCall[]> {
   if (plane === undefined) {
     const entry = new URL("./subject-worker.ts", import.meta.url);
-    const options = { workers: 1, publicPort: 0, publicBind: [LOOPBACK], sipBind: LOOPBACK, workerEntry: entry };
-    plane = new MediaPlane(options, quietLog());
+    const addresses = { publicBind: [LOOPBACK], sipBind: LOOPBACK, sipAddress: () => LOOPBACK };
+    plane = new MediaPlane({ workers: 1, publicPort: 0, ...addresses, workerEntry: entry }, quietLog());
     await plane.start();
   }
   const opened: SubjectCall[] = [];

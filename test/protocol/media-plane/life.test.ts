@@ -229,7 +229,7 @@ test.concurrent("two calls to one relay address do not disturb each other", asyn
 });
 
 test.concurrent("IPv6 on both sides", async (context) => {
-  const stage = await begin(context, { publicBind: ["::1"], sipBind: "::1" });
+  const stage = await begin(context, { publicBind: ["::1"], sipBind: "::1", sipAddress: () => "::1" });
   const port = new PublicPort({ port: 0, bind6: "::1" });
   await port.start();
   const relay = new Relay(port);

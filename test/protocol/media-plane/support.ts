@@ -295,6 +295,7 @@ export class Stage {
         publicPort: 0,
         publicBind: [LOOPBACK],
         sipBind: LOOPBACK,
+        sipAddress: () => LOOPBACK,
         silenceChecksMs: [600, 1_200],
         ...options,
       },

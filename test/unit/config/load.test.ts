@@ -10,6 +10,8 @@ calling: { enabled: true, trunk: office }
 meta: { access_token: t, app_secrets: [s], verify_token: v }
 channels: [{ phone_number_id: "436666719526789" }]
 trunks: [{ name: office, host: 192.0.2.10 }]
+sip: { bind_address: 192.0.2.1 }
+media: { sip_bind_address: 192.0.2.1 }
 `;
 
 function problemsOf(text: string, env: Record<string, string> = {}): string[] {
@@ -45,7 +47,7 @@ describe("a configuration", () => {
   test("names every problem at once", () => {
     const found = problemsOf(`
 http: { prot: 8080, host: "" }
-trunks: [{ nme: office, host: 192.0.2.10, port: 70000, transport: tls }]
+trunks: [{ nme: office, host: pbx.example, port: 70000, transport: tls }]
 calling: { enabled: sometimes }
 `);
     expect(found).toEqual(
@@ -130,6 +132,54 @@ trunks: [{ name: office, host: 127.0.0.1, port: sip, kind: pstn }]
     ["http: { port: 80", "Flow map in block collection"],
   ])("%#: is refused with a sentence that names the key", (text, sentence) => {
     expect(problemsOf(text).join("\n")).toContain(sentence);
+  });
+
+  test.each([
+    ["sip: { bind_address: nonsense }", ["sip.bind_address: nonsense is not an IP address."]],
+    ["sip: { bind_address: '::0' }", ["sip.bind_address: must be written 0.0.0.0 or ::, but is ::0."]],
+    ["sip: { public_address: 0.0.0.0 }", [expect.stringMatching(/^sip\.public_address: 0\.0\.0\.0 is no address/)]],
+    ["media: { sip_bind_address: nonsense }", ["media.sip_bind_address: nonsense is not an IP address."]],
+    ["media: { sip_bind_address: '::ffff:0:0' }", [expect.stringContaining("must be written 0.0.0.0 or ::")]],
+    ["media: { sip_address: pbx.local }", ["media.sip_address: pbx.local is not an IP address."]],
+    ["media: { sip_address: 0.0.0.0 }", [expect.stringMatching(/^media\.sip_address: 0\.0\.0\.0 is no address/)]],
+    ["media: { sip_address: '::0' }", [expect.stringMatching(/^media\.sip_address: ::0 is no address/)]],
+    ["media: { bind_address: [nonsense] }", ["media.bind_address[0]: nonsense is not an IP address."]],
+    [
+      "media: { bind_address: [10.0.0.1, '::1', 10.0.0.2] }",
+      [expect.stringMatching(/^media\.bind_address: takes one/)],
+    ],
+    ["media: { public_address: ['::'] }", [expect.stringMatching(/^media\.public_address\[0\]: :: is no address/)]],
+    [
+      "media: { public_address: [192.0.2.1, 192.0.2.2] }",
+      ["media.public_address: takes one IPv4 and one IPv6 address at most."],
+    ],
+    [
+      "media: { sip_bind_address: 0.0.0.0, bind_address: [0.0.0.0, '::'], public_address: [192.0.2.1, '2001:db8::1'] }",
+      [],
+    ],
+  ])("takes addresses only where they can be used: %s", (text, problems) => {
+    expect(problemsOf(text)).toEqual(problems);
+  });
+
+  describe("that leaves ponte on the loopback address", () => {
+    const trunk = (host: string): string =>
+      `trunks: [{ name: near, host: 127.0.0.1 }, { name: office, host: "${host}" }]`;
+
+    test("is refused with a PBX on another machine, and says what to set", () => {
+      const says = (key: string): string =>
+        `${key}: is 127.0.0.1, where trunks[1].host (192.0.2.10) cannot reach it. Set it to this machine's address in the network of the PBX, or to 0.0.0.0.`;
+      expect(problemsOf(trunk("192.0.2.10"))).toEqual([says("sip.bind_address"), says("media.sip_bind_address")]);
+      expect(problemsOf(trunk("2001:db8::10")).join()).toContain("or to ::.");
+    });
+
+    test.each(["127.0.0.1", "127.8.0.1", "::1", "localhost", "pbx.example"])("is right with a PBX at %s", (host) => {
+      expect(problemsOf(trunk(host))).toEqual([]);
+    });
+
+    test("is right for SIP when a drachtio-server speaks it", () => {
+      const sip = "sip: { engine: 'drachtio://10.0.0.1:9022', secret: s }";
+      expect(problemsOf(`${trunk("192.0.2.10")}\n${sip}\nmedia: { sip_bind_address: 192.0.2.1 }`)).toEqual([]);
+    });
   });
 
   test("never shows the value of a secret", () => {
