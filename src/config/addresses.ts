@@ -18,6 +18,8 @@ export const addressRelations: readonly Relation[] = [
   told("media.sip_address", ({ media }) => media.sip_address),
   pair("media.bind_address", ({ media }) => media.bind_address),
   pair("media.public_address", ({ media }) => media.public_address),
+  networks("sip.peers", ({ sip }) => sip.peers, isNetwork),
+  networks("http.trusted_proxies", ({ http }) => http.trusted_proxies, isProxy),
   {
     reads: ["media.public_address"],
     problems: ({ media }) =>
@@ -88,6 +90,26 @@ function pair(key: Key, of: (config: Config) => readonly string[]): Relation {
       ];
     },
   };
+}
+
+/** Those who are let in are known by their addresses; only the names of trunks are looked up. */
+function networks(key: Key, of: (config: Config) => readonly string[], right: (entry: string) => boolean): Relation {
+  const text = "is neither an IP address nor a network such as 10.0.0.0/8.";
+  return {
+    reads: [key],
+    problems: (config) => of(config).flatMap((entry, at) => unless(right(entry), `${key}[${at}]`, `${entry} ${text}`)),
+  };
+}
+
+function isNetwork(entry: string): boolean {
+  const [, host = "", prefix] = /^([^/%]+)(?:\/(\d{1,3}))?$/.exec(entry) ?? [];
+  const family = isIP(host);
+  return family !== 0 && Number(prefix ?? 0) <= (family === 6 ? 128 : 32);
+}
+
+/** The HTTP server knows three ranges by name, and does not trust everybody. */
+function isProxy(entry: string): boolean {
+  return ["loopback", "linklocal", "uniquelocal"].includes(entry) || (isNetwork(entry) && !/\/0+$/.test(entry));
 }
 
 /** A trunk that is a name cannot be judged: only the network knows where it leads. */

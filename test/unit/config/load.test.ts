@@ -4,6 +4,7 @@ import { parse } from "yaml";
 import { configurationTable, exampleFile } from "#config/docs.ts";
 import { checkConfig, explain, parseConfig } from "#config/load.ts";
 import { schema } from "#config/schema.ts";
+import { peerList } from "#sip-agent/transport/address.ts";
 
 const whole = `
 calling: { enabled: true, trunk: office }
@@ -159,6 +160,32 @@ trunks: [{ name: office, host: 127.0.0.1, port: sip, kind: pstn }]
     ],
   ])("takes addresses only where they can be used: %s", (text, problems) => {
     expect(problemsOf(text)).toEqual(problems);
+  });
+
+  test.each(["pbx.local", "10.0.0.0/33", "2001:db8::/129", "10.0.0.0/", "10.0.0.0/8/8", "10.0.0.0/a"])(
+    "lets nobody in by %j, and names it",
+    (entry) => {
+      expect(() => peerList([entry])).toThrow();
+      const [peers, proxies, ...more] = problemsOf(
+        JSON.stringify({ sip: { peers: ["10.0.0.1", entry] }, http: { trusted_proxies: [entry] } }),
+      );
+      expect(more).toEqual([]);
+      expect(peers).toContain(`sip.peers[1]: ${entry}`);
+      expect(proxies).toContain(`http.trusted_proxies[0]: ${entry}`);
+    },
+  );
+
+  test("lets addresses and networks in, as the SIP agent and the HTTP server take them", () => {
+    const entries = ["10.0.0.9", "10.0.0.0/8", "2001:db8::1", "2001:db8::/32"];
+    const both = {
+      sip: { peers: [...entries, "0.0.0.0/0", "::/0"] },
+      http: { trusted_proxies: [...entries, "loopback"] },
+    };
+    expect(() => peerList(both.sip.peers)).not.toThrow();
+    expect(problemsOf(JSON.stringify(both))).toEqual([]);
+    expect(problemsOf("http: { trusted_proxies: [0.0.0.0/0] }").join()).toContain(
+      "http.trusted_proxies[0]: 0.0.0.0/0 is",
+    );
   });
 
   describe("that leaves ponte on the loopback address", () => {
