@@ -173,8 +173,13 @@ async function started(server: PhoneServer, { host, port }: { readonly host: str
   try {
     return await server.start();
   } catch (cause) {
-    const text = `The phone page cannot be served on ${host}:${port}: the port is taken. Set sandbox.port to a free one; 0 takes any.`;
-    throw new PonteError("port_taken", text, { cause });
+    const where = `The phone page cannot be served on ${host}:${port}`;
+    if ((cause as NodeJS.ErrnoException).code === "EADDRINUSE") {
+      const text = `${where}: another program, perhaps another ponte, listens there. Stop it, or set PONTE_SANDBOX_PORT to a free port; 0 takes any.`;
+      throw new PonteError("port_taken", text, { cause });
+    }
+    const text = `${where} (${cause instanceof Error ? cause.message : String(cause)}). Set PONTE_SANDBOX_HOST or PONTE_SANDBOX_PORT.`;
+    throw new PonteError("listen_failed", text, { cause });
   }
 }
 

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { explain, loadConfig } from "#config/load.ts";
+import { type ConfigProblem, checkConfig, explain, loadConfig } from "#config/load.ts";
 import type { Config } from "#config/schema.ts";
 import { PonteError } from "#core/error.ts";
 
@@ -16,9 +16,17 @@ export function configPath(named: string | undefined): string | undefined {
 export function readConfig(path: string): Config {
   const loaded = loadConfig(path, process.env);
   if (loaded.ok) return loaded.config;
-  const count = loaded.problems.length;
-  throw new PonteError(
-    "config_invalid",
-    `${path} has ${count === 1 ? "a problem" : `${count} problems`}:\n${explain(loaded.problems)}\n`,
-  );
+  throw invalid(path, loaded.problems);
+}
+
+/** The defaults, with what the environment sets: for where there is no file. Throws like `readConfig`. */
+export function readEnvironment(): Config {
+  const checked = checkConfig({}, process.env);
+  if (checked.ok) return checked.config;
+  throw invalid("The environment", checked.problems);
+}
+
+function invalid(what: string, problems: readonly ConfigProblem[]): PonteError {
+  const count = problems.length === 1 ? "a problem" : `${problems.length} problems`;
+  return new PonteError("config_invalid", `${what} has ${count}:\n${explain(problems)}\n`);
 }

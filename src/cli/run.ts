@@ -2,14 +2,13 @@ import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { checkConfig } from "#config/load.ts";
 import type { Config } from "#config/schema.ts";
 import type { Log } from "#engine/ports.ts";
 import { Daemon, type DaemonAddresses } from "#src/daemon.ts";
 import { createLog } from "#src/log.ts";
 import { pagesFolder } from "#src/pages/build.ts";
 import { SandboxWorld } from "#src/sandbox-world.ts";
-import { configPath, readConfig } from "./config-file.ts";
+import { configPath, readConfig, readEnvironment } from "./config-file.ts";
 import type { Command } from "./main.ts";
 import { version } from "./version.ts";
 
@@ -34,7 +33,7 @@ async function runDaemon(config: Config): Promise<number> {
 
 /** Settings that make sense in a sandbox come from the environment: where to listen and what to log. */
 async function runSandbox(): Promise<number> {
-  const { http, database, log: usual, sandbox } = fromEnvironment();
+  const { http, database, log: usual, sandbox } = readEnvironment();
   // The page shows what happens, and one line shall show where the page is.
   const logging = process.env["PONTE_LOG_LEVEL"] === undefined ? { ...usual, level: "warn" as const } : usual;
   const log = logOf({ log: logging });
@@ -64,12 +63,6 @@ async function pages(log: Log): Promise<string> {
     log.warn({ err: error }, "the pages could not be built; those of an earlier build are served, if there are any");
   }
   return pagesFolder;
-}
-
-function fromEnvironment(): Config {
-  const checked = checkConfig({}, process.env);
-  if (checked.ok) return checked.config;
-  throw new Error("an empty configuration is always right");
 }
 
 function showKey({ newApiKey }: DaemonAddresses): void {

@@ -1,14 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { checkConfig } from "#config/load.ts";
 import type { Config } from "#config/schema.ts";
-import { PonteError } from "#core/error.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import { createLog } from "#src/log.ts";
 import { defaultDataDir, urlOf } from "#store/embedded/cluster.ts";
 import { behind, readPostmasterFile } from "#store/embedded/postmaster-file.ts";
 import { openStore, type Store } from "#store/store.ts";
-import { configPath, readConfig } from "./config-file.ts";
+import { configPath, readConfig, readEnvironment } from "./config-file.ts";
 import { version } from "./version.ts";
 
 /** Opens the configured store for one command, also beside a daemon that is running, and closes it. */
@@ -32,10 +30,7 @@ export async function withStore<T>(work: (store: Store) => Promise<T>): Promise<
 
 function configured(): Config {
   const path = configPath(undefined);
-  if (path !== undefined) return readConfig(path);
-  const checked = checkConfig({}, process.env);
-  if (checked.ok) return checked.config;
-  throw new PonteError("config_invalid", "the environment holds settings that are not right");
+  return path === undefined ? readEnvironment() : readConfig(path);
 }
 
 /** The server of a daemon that is running on this directory; undefined: none is, and we start our own. */

@@ -53,14 +53,17 @@ export function checkConfig(raw: object, env: Readonly<Record<string, string | u
   // A section whose keys are all commented out is null in YAML; it means the defaults.
   const present = Object.entries(raw).filter(([, value]) => value !== null);
   const filled = Value.Default(schema, structuredClone(Object.fromEntries(present)));
-  overlay(schema, filled, env);
+  const sources = overlay(schema, filled, env);
   const errors = Value.Errors(schema, filled).filter((error) => !["boolean", "const", "anyOf"].includes(error.keyword));
   const shapeless = errors.flatMap(shapelessKeys);
   const config = filled as Config;
   const broken = relations
     .filter(({ reads }) => !shapeless.some((key) => reads.some((read) => read === key || read.startsWith(`${key}.`))))
     .flatMap(({ problems }) => problems(config));
-  const problems = [...errors.flatMap((error) => describe(error, filled)), ...broken];
+  const problems = [...errors.flatMap((error) => describe(error, filled)), ...broken].map(({ key, text }) => {
+    const variable = sources.get(key.replace(/\[\d+\]$/, ""));
+    return { key, text: variable === undefined ? text : `${text} It comes from ${variable}.` };
+  });
   return problems.length > 0 ? { ok: false, problems } : { ok: true, config };
 }
 
@@ -79,14 +82,29 @@ interface Annotated {
   readonly properties?: Readonly<Record<string, TSchema & Annotated>>;
 }
 
-/** Puts environment variables where the schema names them. An empty variable counts as absent. */
-function overlay(at: Annotated, value: unknown, env: Readonly<Record<string, string | undefined>>): void {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) return;
-  for (const [key, child] of Object.entries(at.properties ?? {})) {
+/**
+ * Puts environment variables where the schema names them, and returns which key has the value of which. An empty variable counts
+ * as absent.
+ */
+function overlay(
+  at: Annotated,
+  value: unknown,
+  env: Readonly<Record<string, string | undefined>>,
+  prefix = "",
+): ReadonlyMap<string, string> {
+  const sources = new Map<string, string>();
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return sources;
+  for (const [name, child] of Object.entries(at.properties ?? {})) {
     const given = child.env === undefined ? undefined : env[child.env];
-    if (given !== undefined && given !== "") Reflect.set(value, key, fromText(child, given));
-    else overlay(child, Reflect.get(value, key), env);
+    if (child.env !== undefined && given !== undefined && given !== "") {
+      Reflect.set(value, name, fromText(child, given));
+      sources.set(prefix + name, child.env);
+    } else {
+      for (const [key, source] of overlay(child, Reflect.get(value, name), env, `${prefix}${name}.`))
+        sources.set(key, source);
+    }
   }
+  return sources;
 }
 
 function fromText(at: Annotated, text: string): unknown {

@@ -318,8 +318,8 @@ const log = section(
 
 const sandbox = section(
   {
-    host: text({ default: "127.0.0.1", says: "Where the phone page is served." }),
-    port: port({ default: 8081, says: "Port of the phone page; 0 takes a free one." }),
+    host: text({ default: "127.0.0.1", env: "PONTE_SANDBOX_HOST", says: "Where the phone page is served." }),
+    port: port({ default: 8081, env: "PONTE_SANDBOX_PORT", says: "Port of the phone page; 0 takes a free one." }),
   },
   "The sandbox: a simulated Meta, a demo PBX and a phone page. Used by `npm start` when there is no configuration file.",
 );

@@ -69,13 +69,15 @@ function listenFailure(error: unknown, host: string, port: number): PonteError {
   if (code === "EADDRINUSE")
     return new PonteError(
       "port_taken",
-      `${where} is in use already: another program, perhaps another ponte, listens there. Stop it, or set http.port (PONTE_HTTP_PORT) to a free port; 0 takes any.`,
+      `${where} is in use already: another program, perhaps another ponte, listens there. Stop it, or set PONTE_HTTP_PORT, or http.port of the configuration file, to a free port; 0 takes any.`,
       { cause: error },
     );
   const advice: Readonly<Record<string, string>> = {
     EACCES: "ports below 1024 need a privilege; take a higher one and let a reverse proxy listen",
-    EADDRNOTAVAIL: "this machine does not have that address; set http.host (PONTE_HTTP_HOST) to one it has",
-    ENOTFOUND: "that name has no address; set http.host (PONTE_HTTP_HOST) to an address of this machine",
+    EADDRNOTAVAIL:
+      "this machine does not have that address; set PONTE_HTTP_HOST, or http.host of the configuration file, to one it has",
+    ENOTFOUND:
+      "that name has no address; set PONTE_HTTP_HOST, or http.host of the configuration file, to an address of this machine",
   };
   return new PonteError("listen_failed", `cannot listen on ${where}: ${advice[code] ?? code}.`, { cause: error });
 }

@@ -45,6 +45,28 @@ describe("a configuration", () => {
     expect(loaded.ok && loaded.config.http.port).toBe(9000);
   });
 
+  test("of a second sandbox comes from the environment, which it has no file beside", () => {
+    const second = { PONTE_HTTP_PORT: "8090", PONTE_SANDBOX_PORT: "8091", PONTE_SANDBOX_HOST: "::1" };
+    const ports = [{}, second].map((env) => {
+      const checked = checkConfig({}, env);
+      return checked.ok && { http: checked.config.http.port, page: checked.config.sandbox };
+    });
+    expect(ports).toEqual([
+      { http: 8080, page: { host: "127.0.0.1", port: 8081 } },
+      { http: 8090, page: { host: "::1", port: 8091 } },
+    ]);
+  });
+
+  test("says which variable of the environment is wrong", () => {
+    const env = { PONTE_HTTP_PORT: "web", PONTE_SECRET_KEY: "short", PONTE_PUBLIC_ADDRESS: "192.0.2.1,here" };
+    expect(problemsOf("http: { port: 80 }\nlog: { level: loud }", env)).toEqual([
+      'http.port: must be integer, but is "web". It comes from PONTE_HTTP_PORT.',
+      expect.stringMatching(/^log\.level: .*"loud"\.$/),
+      "media.public_address[1]: here is not an IP address. It comes from PONTE_PUBLIC_ADDRESS.",
+      "database.secret_key: must have at least 16 characters. It comes from PONTE_SECRET_KEY.",
+    ]);
+  });
+
   test("names every problem at once", () => {
     const found = problemsOf(`
 http: { prot: 8080, host: "" }
