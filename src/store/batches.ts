@@ -123,8 +123,23 @@ export class Batches<T, R> {
       }
     } catch (error) {
       // One that the database refuses does not take its neighbours with it.
-      if (!mayPass(error) && batch.length > 1) await Promise.all(batch.map((one) => this.#run([one])));
+      if (!mayPass(error) && batch.length > 1) await this.#runEach(batch);
       else for (const one of batch) one.reject(storeFailure(error));
     }
+  }
+
+  /** One statement for each, side by side for different keys and in order for one. */
+  async #runEach(batch: readonly Waiting<T, R>[]): Promise<void> {
+    const { keyOf } = this.#options;
+    if (keyOf === undefined) {
+      await Promise.all(batch.map((one) => this.#run([one])));
+      return;
+    }
+    const ofKeys = Map.groupBy(batch, (one) => keyOf(one.item)).values();
+    await Promise.all(
+      [...ofKeys].map(async (ofKey) => {
+        for (const one of ofKey) await this.#run([one]);
+      }),
+    );
   }
 }

@@ -72,6 +72,21 @@ test("one item that is refused does not take its neighbours with it", async () =
   expect((await outcomes).map((outcome) => outcome.status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
 });
 
+test("what is left of a batch of which one was refused keeps the order of its keys", async () => {
+  const { under, runs } = batches({ keyOf: (item) => item.slice(0, 1) });
+  const outcomes = Promise.allSettled(["x1", "x2", "y1"].map((item) => under.put(item)));
+  await turn();
+  runs[0]?.fail(refusal("23514"));
+  await turn();
+  // x2 waits for the end of x1, whatever that is; y1 has nothing to do with them.
+  expect(runs.slice(1).map((run) => run.items.join(" "))).toEqual(["x1", "y1"]);
+  runs[1]?.fail(refusal("23514"));
+  await turn();
+  expect(runs.slice(3).map((run) => run.items.join(" "))).toEqual(["x2"]);
+  for (const run of runs) run.done();
+  expect((await outcomes).map((outcome) => outcome.status)).toEqual(["rejected", "fulfilled", "fulfilled"]);
+});
+
 test("when the database is away all are told at once", async () => {
   const { under, runs } = batches();
   const outcomes = Promise.allSettled(["a", "b"].map((item) => under.put(item)));
