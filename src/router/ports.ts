@@ -327,10 +327,12 @@ export interface ChannelDirectoryPort {
   list(tenantId: string): Promise<readonly Channel[]>;
   /** Makes it, or changes what is given. `taken`: it belongs to another tenant. */
   put(channel: NewChannel): Promise<Channel | "taken">;
-  /** Undefined: no such channel. `secret` is stored encrypted. */
-  change(id: string, change: ChannelChange): Promise<Channel | undefined>;
+  /** Undefined: no such channel, or `was` is given and is not its state any more, so that of two who saw it one moves it. */
+  change(id: string, change: ChannelChange, was?: ChannelState): Promise<Channel | undefined>;
   /** The secret of the channel's webhook. */
   secret(id: string): Promise<string | undefined>;
+  /** Stores a secret, encrypted, unless there is one; resolves with the one that holds. Undefined: no such channel. */
+  keepSecret(id: string, secret: string): Promise<string | undefined>;
   remove(tenantId: string, id: string): Promise<boolean>;
 }
 
@@ -351,7 +353,6 @@ export interface ChannelChange {
   readonly phone?: string;
   readonly webhookConfigured?: boolean;
   readonly metadata?: JsonObject;
-  readonly secret?: string;
 }
 
 /** One contact per person. */

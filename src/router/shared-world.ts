@@ -16,8 +16,9 @@ export function sharedChannels(store: ChannelDirectoryPort): ChannelDirectoryPor
     get: (tenantId, id) => got.get(`${tenantId} ${id}`),
     list: (tenantId) => lists.get(tenantId),
     put: (channel) => store.put(channel),
-    change: (id, change) => store.change(id, change),
+    change: (id, change, was) => store.change(id, change, was),
     secret: (id) => store.secret(id),
+    keepSecret: (id, secret) => store.keepSecret(id, secret),
     remove: (tenantId, id) => store.remove(tenantId, id),
   };
 }

@@ -75,10 +75,10 @@ export class ChannelDirectory implements ChannelDirectoryPort {
     return row === undefined ? "taken" : channelOf(row);
   }
 
-  async change(id: string, change: ChannelChange): Promise<Channel | undefined> {
+  async change(id: string, change: ChannelChange, was?: ChannelState): Promise<Channel | undefined> {
     if (!isUuid(id)) return undefined;
     const sql = this.#sql;
-    const { name, enabled, state, phone, webhookConfigured, metadata, secret } = change;
+    const { name, enabled, state, phone, webhookConfigured, metadata } = change;
     const [row] = await telling(
       sql<ChannelRow[]>`
         update tenant_message_channels c set
@@ -86,8 +86,8 @@ export class ChannelDirectory implements ChannelDirectoryPort {
           state = coalesce(${state ?? null}, c.state), phone = coalesce(${phone ?? null}, c.phone),
           webhook_configured = coalesce(${webhookConfigured ?? null}, c.webhook_configured),
           metadata = coalesce(${metadata === undefined ? null : json(metadata)}::text::jsonb, c.metadata),
-          secret = coalesce(${secret === undefined ? null : this.#box.seal(secret)}, c.secret), updated_at = now()
-        where c.id = ${id} returning ${columns(sql)}`,
+          updated_at = now()
+        where c.id = ${id} ${was === undefined ? sql`` : sql`and c.state = ${was}`} returning ${columns(sql)}`,
     );
     return row === undefined ? undefined : channelOf(row);
   }
@@ -97,6 +97,17 @@ export class ChannelDirectory implements ChannelDirectoryPort {
       this.#sql<{ readonly secret: Buffer | null }[]>`select secret from tenant_message_channels where id = ${id}`,
     );
     return row?.secret == null ? undefined : this.#box.open(row.secret);
+  }
+
+  /** One statement: of two that come at once the second finds the secret of the first. */
+  async keepSecret(id: string, secret: string): Promise<string | undefined> {
+    if (!isUuid(id)) return undefined;
+    const [row] = await telling(
+      this.#sql<{ readonly secret: Buffer }[]>`
+        update tenant_message_channels set secret = coalesce(secret, ${this.#box.seal(secret)}) where id = ${id}
+        returning secret`,
+    );
+    return row === undefined ? undefined : this.#box.open(row.secret);
   }
 
   /** Its conversations go with it. */

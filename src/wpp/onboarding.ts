@@ -104,7 +104,10 @@ export class Onboarding implements OnboardingPort {
     return channel?.provider === PROVIDER ? channel : undefined;
   }
 
-  /** Notes what the gateway says, tells of a connection that came or went, and sets the webhook of a connected channel. */
+  /**
+   * Notes what the gateway says, tells of a connection that came or went, and sets the webhook of a connected channel. The page,
+   * the command line and every node's chore come here at once: whoever moves the channel tells, and the others go on from there.
+   */
   async #settle(channel: Channel, seen: GatewayChannel): Promise<Outcome<Channel>> {
     const { channels, log } = this.#options;
     const state = seen.state ?? channel.state;
@@ -113,13 +116,14 @@ export class Onboarding implements OnboardingPort {
       ...(seen.phone === undefined || seen.phone === channel.phone ? {} : { phone: seen.phone }),
     };
     const changes = Object.keys(change).length > 0;
-    const now = changes ? await channels.change(channel.id, change) : channel;
+    const moved = changes ? await channels.change(channel.id, change, channel.state) : undefined;
+    const now = moved ?? (changes ? await channels.get(channel.tenantId, channel.id) : channel);
     if (now === undefined) return unknown;
-    if (state !== channel.state) {
+    if (moved !== undefined && state !== channel.state) {
       log.info({ channel_id: channel.channelId, from: channel.state, to: state }, "WhatsApp channel changed its state");
       if (state === "connected" || channel.state === "connected") await this.#tell(now, seen);
     }
-    if (state !== "connected" || now.webhookConfigured) return { ok: true, value: now };
+    if (now.state !== "connected" || now.webhookConfigured) return { ok: true, value: now };
     return this.#setWebhook(now);
   }
 
@@ -148,8 +152,9 @@ export class Onboarding implements OnboardingPort {
       return { ok: true, value: channel };
     }
     // Stored first: the gateway may use it before it has answered.
-    const secret = (await channels.secret(channel.id)) ?? Buffer.from(randomBytes(SECRET_BYTES)).toString("base64url");
-    await channels.change(channel.id, { secret });
+    const fresh = Buffer.from(randomBytes(SECRET_BYTES)).toString("base64url");
+    const secret = await channels.keepSecret(channel.id, fresh);
+    if (secret === undefined) return unknown;
     const url = `${webhookUrl.replace(/\/+$/, "")}/${encodeURIComponent(channel.channelId)}`;
     const set = await gateway.setWebhook(channel.channelId, { url, secret });
     if (!set.ok) return refusalOf(set.failure);

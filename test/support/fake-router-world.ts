@@ -130,7 +130,7 @@ export class FakeRouterWorld implements RouterWorld {
     find: async (provider, id) => this.channelRows.find((one) => one.provider === provider && one.channelId === id),
     get: async (tenantId, id) => this.channelRows.find((one) => one.tenantId === tenantId && one.id === id),
     list: async (tenantId) => this.channelRows.filter((one) => one.tenantId === tenantId),
-    change: async (id, { secret: _secret, ...change }) => {
+    change: async (id, change) => {
       const index = this.channelRows.findIndex((one) => one.id === id);
       const known = this.channelRows[index];
       if (known === undefined) return undefined;
@@ -140,6 +140,7 @@ export class FakeRouterWorld implements RouterWorld {
     },
     put: notHere("new channels"),
     secret: notHere("secrets"),
+    keepSecret: notHere("secrets"),
     remove: notHere("removal of channels"),
   };
 

@@ -159,6 +159,7 @@ export class FakeRouter {
           return channel && this.moveChannel(wanted, state ?? channel.state, name === undefined ? {} : { name });
         },
         secret: async () => undefined,
+        keepSecret: async () => undefined,
         remove: async () => false,
       },
       inbox: this.#inbox(),

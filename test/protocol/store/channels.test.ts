@@ -76,10 +76,24 @@ test("a channel belongs to one tenant", async () => {
   expect(await store.channels.list(OTHER_TENANT)).toEqual([]);
 });
 
+test("of two who move a channel from the same state one does", async () => {
+  const { id } = await made();
+  const moves = await Promise.all([1, 2].map(() => store.channels.change(id, { state: "connected" }, "new")));
+  expect(moves.filter((moved) => moved !== undefined)).toMatchObject([{ state: "connected" }]);
+});
+
+test("of secrets that come at once one is kept, and all are told which", async () => {
+  const { id } = await made();
+  const kept = await Promise.all(["a", "b", "c", "d"].map((secret) => store.channels.keepSecret(id, secret)));
+  expect(new Set(kept)).toEqual(new Set([await store.channels.secret(id)]));
+  expect(await store.channels.keepSecret(id, "e")).toBe(kept[0]);
+  expect(await store.channels.keepSecret(DEFAULT_TENANT, "f")).toBeUndefined();
+});
+
 test("its secret is sealed in the database, and cannot be opened with another key", async () => {
   const channel = await made();
   expect(await store.channels.secret(channel.id)).toBeUndefined();
-  await store.channels.change(channel.id, { secret: "s3cr3t" });
+  expect(await store.channels.keepSecret(channel.id, "s3cr3t")).toBe("s3cr3t");
   expect(await store.channels.secret(channel.id)).toBe("s3cr3t");
   const [row] = await database.sql`select secret from tenant_message_channels`;
   expect(row?.["secret"].includes("s3cr3t")).toBe(false);

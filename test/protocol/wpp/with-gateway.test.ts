@@ -48,14 +48,17 @@ function directory(): ChannelDirectoryPort {
       rows.set(row.id, row);
       return row;
     },
-    change: async (id, { secret, ...change }) => {
+    change: async (id, change, was) => {
       const row = rows.get(id);
-      if (row === undefined) return undefined;
-      if (secret !== undefined) secrets.set(id, secret);
+      if (row === undefined || (was !== undefined && row.state !== was)) return undefined;
       rows.set(id, { ...row, ...change });
       return rows.get(id);
     },
     secret: async (id) => secrets.get(id),
+    keepSecret: async (id, secret) => {
+      if (!secrets.has(id)) secrets.set(id, secret);
+      return secrets.get(id);
+    },
     remove: async (_, id) => rows.delete(id),
   };
 }

@@ -38,15 +38,18 @@ class Channels implements ChannelDirectoryPort {
     this.rows.set(row.id, row);
     return row;
   }
-  async change(id: string, { secret, ...change }: Parameters<ChannelDirectoryPort["change"]>[1]) {
+  async change(id: string, change: Parameters<ChannelDirectoryPort["change"]>[1], was?: ChannelState) {
     const row = this.rows.get(id);
-    if (row === undefined) return undefined;
-    if (secret !== undefined) this.secrets.set(id, secret);
+    if (row === undefined || (was !== undefined && row.state !== was)) return undefined;
     const changed = { ...row, ...change };
     this.rows.set(id, changed);
     return changed;
   }
   async secret(id: string) {
+    return this.secrets.get(id);
+  }
+  async keepSecret(id: string, secret: string) {
+    if (!this.secrets.has(id)) this.secrets.set(id, secret);
     return this.secrets.get(id);
   }
   async remove() {
@@ -199,6 +202,20 @@ test("a lost connection raises an event and a warning, and can be scanned again"
   );
   state = "qr";
   expect(await onboarding.qr(tenant, channel.id)).toMatchObject({ ok: true });
+});
+
+test("two who look at once set one secret, and tell once that the channel is connected", async () => {
+  const channel = await enabled();
+  state = "connected";
+  let random = 0;
+  const both = [1, 2].map(() => make({ randomBytes: (count) => new Uint8Array(count).fill(++random) }));
+  const outcomes = await Promise.all(both.map((one) => one.refresh(tenant, channel.id)));
+  expect(outcomes).toMatchObject([{ value: { state: "connected" } }, { value: { state: "connected" } }]);
+  expect(new Set(webhooks.map(({ secret }) => secret))).toEqual(new Set(channels.secrets.values()));
+  expect(told.map(({ payload }) => payload["state"])).toEqual(["connected"]);
+  state = "disconnected";
+  await Promise.all(both.map((one) => one.refresh(tenant, channel.id)));
+  expect(told.map(({ payload }) => payload["state"])).toEqual(["connected", "disconnected"]);
 });
 
 test("a channel that the gateway has forgotten is disconnected", async () => {
