@@ -5,6 +5,7 @@ import { Repeating } from "#engine/repeating.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import type { RouterParts } from "#http/router-parts.ts";
 import { CallEvents } from "#router/call-events.ts";
+import { ChannelCare } from "#router/channel-care.ts";
 import type { Senders } from "#router/ports.ts";
 import { EventRouter } from "#router/router.ts";
 import { refuseUrl, WebhookDelivery } from "#router/webhooks/delivery.ts";
@@ -20,8 +21,6 @@ import { type Life, started, stopped } from "./life.ts";
 import { tokensOf } from "./wiring.ts";
 
 const LOOK_EVERY_MS = 3_000;
-/** Whoever has not scanned by then asks for the code again, which is a change. */
-const LOOK_FOR_MS = 15 * 60_000;
 
 export interface MessageHouse {
   readonly config: Config;
@@ -58,7 +57,9 @@ export async function startMessages(life: Life, house: MessageHouse): Promise<Ro
   );
   const gateway = client === undefined ? undefined : gatewayParts(house, client);
   if (gateway !== undefined) {
-    const task = (): Promise<void> => lookAfterChannels(store, gateway.onboarding);
+    const { onboarding } = gateway;
+    const care = new ChannelCare({ ...shared, tenantId: DEFAULT_TENANT, onboarding });
+    const task = (): Promise<void> => care.look();
     const chore = new Repeating({ name: "channels", everyMs: LOOK_EVERY_MS, task, clock: systemClock, log });
     await life.begin("channels", () => started(chore), stopped);
   }
@@ -140,18 +141,6 @@ function eventRouter({ config, store, log }: MessageHouse, senders: Senders, web
     log,
     random: () => randomBytes(32),
   });
-}
-
-/**
- * Until its webhook is set a gateway tells nobody that a code was scanned, so channels that are being connected are looked at.
- */
-async function lookAfterChannels(store: Store, onboarding: Onboarding): Promise<void> {
-  const channels = await store.channels.list(DEFAULT_TENANT);
-  for (const { id, provider, enabled, state, webhookConfigured, updatedAt } of channels) {
-    if (provider !== "wpp_gateway" || !enabled || Date.now() - updatedAt > LOOK_FOR_MS) continue;
-    const underWay = state === "connecting" || state === "qr" || (state === "connected" && !webhookConfigured);
-    if (underWay) await onboarding.refresh(DEFAULT_TENANT, id);
-  }
 }
 
 function gatewayParts(house: MessageHouse, client: WppGatewayClient): GatewayParts {

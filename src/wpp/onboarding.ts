@@ -24,6 +24,8 @@ export interface OnboardingOptions {
 
 const PROVIDER = "wpp_gateway";
 const SECRET_BYTES = 32;
+/** Where a channel's metadata keep the address that its webhook was set to. */
+const WEBHOOK_URL = "webhook_url";
 
 /**
  * Connects a tenant's channel. Every step may be taken again: what is done already stays, so that an attempt which ended in the
@@ -49,14 +51,13 @@ export class Onboarding implements OnboardingPort {
     if (known === undefined && mine.length > 0 && !this.#options.severalChannels)
       return refusal(409, "channel_exists", `This tenant has the channel ${mine[0]?.channelId} already.`);
     const channelId = known?.channelId ?? request.channelId ?? nameOf(tenantId);
-    const row = await channels.put({
-      tenantId,
-      provider: PROVIDER,
-      channelId,
-      state: known?.state ?? "new",
-      enabled: true,
-      ...(request.name === undefined ? {} : { name: request.name }),
-    });
+    const named = request.name === undefined ? {} : { name: request.name };
+    // The gateway may have made it anew since, and then knows nothing of our webhook.
+    const row =
+      known === undefined
+        ? await channels.put({ tenantId, provider: PROVIDER, channelId, state: "new", enabled: true, ...named })
+        : await channels.change(known.id, { enabled: true, webhookConfigured: false, ...named });
+    if (row === undefined) return unknown;
     if (row === "taken") return refusal(409, "channel_taken", "Another tenant has a channel of this name.");
     // Also for a channel that is known: an earlier attempt may have ended before this.
     const taken = await events.unpark(PROVIDER, channelId, tenantId);
@@ -70,18 +71,14 @@ export class Onboarding implements OnboardingPort {
     const channel = await this.#mine(tenantId, id);
     if (channel === undefined) return unknown;
     const seen = await this.#options.gateway.channel(channel.channelId);
-    if (seen.ok) return this.#settle(channel, seen.value);
-    // The gateway has lost it, with its disk for instance: nothing will come over it any more.
-    if (seen.failure.code === "not_found")
-      await this.#settle(channel, { channelId: channel.channelId, state: "disconnected" });
-    return refusalOf(seen.failure);
+    return seen.ok ? this.#settle(channel, seen.value) : this.#refused(channel, seen.failure);
   }
 
   async qr(tenantId: string, id: string): Promise<Outcome<QrCode>> {
     const channel = await this.#mine(tenantId, id);
     if (channel === undefined) return unknown;
     const code = await this.#options.gateway.qr(channel.channelId);
-    if (!code.ok) return refusalOf(code.failure);
+    if (!code.ok) return this.#refused(channel, code.failure);
     if (code.value !== undefined) {
       if (channel.state !== "qr") await this.#settle(channel, { channelId: channel.channelId, state: "qr" });
       return { ok: true, value: code.value };
@@ -99,9 +96,29 @@ export class Onboarding implements OnboardingPort {
     return changed === undefined ? unknown : { ok: true, value: changed };
   }
 
+  /** Whether the channel's webhook was set to another address than ours is now; undefined: ours is not known. */
+  isElsewhere({ channelId, metadata }: Channel): boolean | undefined {
+    const url = this.#urlOf(channelId);
+    return url === undefined ? undefined : metadata[WEBHOOK_URL] !== url;
+  }
+
+  #urlOf(channelId: string): string | undefined {
+    const base = this.#options.webhookUrl;
+    return base === undefined ? undefined : `${base.replace(/\/+$/, "")}/${encodeURIComponent(channelId)}`;
+  }
+
   async #mine(tenantId: string, id: string): Promise<Channel | undefined> {
     const channel = await this.#options.channels.get(tenantId, id);
     return channel?.provider === PROVIDER ? channel : undefined;
+  }
+
+  /** A gateway that lost the channel, with its disk for instance, lost its webhook too: nothing comes over it any more. */
+  async #refused(channel: Channel, failure: GatewayFailure): Promise<Refusal> {
+    if (failure.code === "not_found") {
+      if (channel.webhookConfigured) await this.#options.channels.change(channel.id, { webhookConfigured: false });
+      await this.#settle(channel, { channelId: channel.channelId, state: "disconnected" });
+    }
+    return refusalOf(failure);
   }
 
   /**
@@ -123,7 +140,8 @@ export class Onboarding implements OnboardingPort {
       log.info({ channel_id: channel.channelId, from: channel.state, to: state }, "WhatsApp channel changed its state");
       if (state === "connected" || channel.state === "connected") await this.#tell(now, seen);
     }
-    if (now.state !== "connected" || now.webhookConfigured) return { ok: true, value: now };
+    if (now.state !== "connected" || (now.webhookConfigured && this.isElsewhere(now) !== true))
+      return { ok: true, value: now };
     return this.#setWebhook(now);
   }
 
@@ -146,8 +164,9 @@ export class Onboarding implements OnboardingPort {
   }
 
   async #setWebhook(channel: Channel): Promise<Outcome<Channel>> {
-    const { channels, gateway, webhookUrl, log, randomBytes } = this.#options;
-    if (webhookUrl === undefined) {
+    const { channels, gateway, log, randomBytes } = this.#options;
+    const url = this.#urlOf(channel.channelId);
+    if (url === undefined) {
       log.warn({ channel_id: channel.channelId }, "channel is connected, and wpp.webhook_url is not set");
       return { ok: true, value: channel };
     }
@@ -155,10 +174,10 @@ export class Onboarding implements OnboardingPort {
     const fresh = Buffer.from(randomBytes(SECRET_BYTES)).toString("base64url");
     const secret = await channels.keepSecret(channel.id, fresh);
     if (secret === undefined) return unknown;
-    const url = `${webhookUrl.replace(/\/+$/, "")}/${encodeURIComponent(channel.channelId)}`;
     const set = await gateway.setWebhook(channel.channelId, { url, secret });
     if (!set.ok) return refusalOf(set.failure);
-    const changed = await channels.change(channel.id, { webhookConfigured: true });
+    const metadata = { ...channel.metadata, [WEBHOOK_URL]: url };
+    const changed = await channels.change(channel.id, { webhookConfigured: true, metadata });
     return changed === undefined ? unknown : { ok: true, value: changed };
   }
 }

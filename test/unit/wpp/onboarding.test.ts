@@ -218,11 +218,42 @@ test("two who look at once set one secret, and tell once that the channel is con
   expect(told.map(({ payload }) => payload["state"])).toEqual(["connected", "disconnected"]);
 });
 
-test("a channel that the gateway has forgotten is disconnected", async () => {
+test.each(["refresh", "qr"] as const)(
+  "%s finds a channel that the gateway has forgotten disconnected",
+  async (look) => {
+    const channel = await enabled();
+    state = "connected";
+    await onboarding.refresh(tenant, channel.id);
+    failure = { code: "not_found", message: "x", httpStatus: 404, retryable: false, uncertain: false };
+    expect(await onboarding[look](tenant, channel.id)).toMatchObject({ ok: false, code: "unknown_to_gateway" });
+    expect(channels.rows.get(channel.id)).toMatchObject({ state: "disconnected", webhookConfigured: false });
+    expect(told.map(({ payload }) => payload["state"])).toEqual(["connected", "disconnected"]);
+  },
+);
+
+test("a channel that is connected again gets its webhook again, for the gateway may have made it anew", async () => {
   const channel = await enabled();
-  failure = { code: "not_found", message: "x", httpStatus: 404, retryable: false, uncertain: false };
-  expect(await onboarding.refresh(tenant, channel.id)).toMatchObject({ ok: false, code: "unknown_to_gateway" });
-  expect(channels.rows.get(channel.id)?.state).toBe("disconnected");
+  state = "connected";
+  await onboarding.refresh(tenant, channel.id);
+  state = "qr";
+  expect(await enabled()).toMatchObject({ id: channel.id, webhookConfigured: false });
+  state = "connected";
+  expect(await onboarding.refresh(tenant, channel.id)).toMatchObject({ value: { webhookConfigured: true } });
+  expect(webhooks).toHaveLength(2);
+  expect(webhooks[1]).toEqual(webhooks[0]);
+});
+
+test("a webhook that leads to where ponte was before is set again", async () => {
+  const channel = await enabled();
+  state = "connected";
+  await onboarding.refresh(tenant, channel.id);
+  const moved = make({ webhookUrl: "https://new.example/api/whatsapp/webhook" });
+  const before = channels.rows.get(channel.id);
+  expect([onboarding, moved].map((one) => before && one.isElsewhere(before))).toEqual([false, true]);
+  await moved.refresh(tenant, channel.id);
+  await moved.refresh(tenant, channel.id);
+  expect(webhooks.map(({ url }) => new URL(url).host)).toEqual(["ponte.example", "new.example"]);
+  expect(channels.rows.get(channel.id)?.metadata).toEqual({ webhook_url: webhooks[1]?.url });
 });
 
 test("one channel per tenant, unless several are allowed; and none of another tenant", async () => {

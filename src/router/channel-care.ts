@@ -1,0 +1,66 @@
+import type { Instant } from "#core/call/call.ts";
+import type { Channel } from "#core/channel/channel.ts";
+import { PonteError } from "#core/error.ts";
+import type { Clock, Log } from "#engine/ports.ts";
+import type { ChannelDirectoryPort } from "./ports.ts";
+import type { OnboardingPort } from "./services.ts";
+
+export interface ChannelCareOptions {
+  readonly tenantId: string;
+  readonly channels: Pick<ChannelDirectoryPort, "list" | "change">;
+  readonly onboarding: Pick<OnboardingPort, "refresh"> & {
+    /** Whether its webhook leads to another address than ours; undefined: ours is not known yet. */
+    isElsewhere(channel: Channel): boolean | undefined;
+  };
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Whoever has not scanned by then most likely went away. */
+const LOOK_OFTEN_MS = 15 * 60_000;
+/** What has not changed for longer than that is looked at this often. */
+const LOOK_SELDOM_MS = 60_000;
+
+/**
+ * Looks after a tenant's channels. Until its webhook is set a gateway tells nobody that a code was scanned, so channels without
+ * one are asked; and a webhook that leads to where we were before is set again.
+ */
+export class ChannelCare {
+  readonly #options: ChannelCareOptions;
+  /** Whose webhook was compared with our address: each once, for nodes with addresses of their own must not take turns. */
+  readonly #compared = new Set<string>();
+  #lookedAtAll: Instant = Number.NEGATIVE_INFINITY;
+
+  constructor(options: ChannelCareOptions) {
+    this.#options = options;
+  }
+
+  /** To be called every few seconds. What is wrong with one channel does not keep it from the others. */
+  async look(): Promise<void> {
+    const { tenantId, channels, clock, log } = this.#options;
+    const now = clock.now();
+    const all = now - this.#lookedAtAll >= LOOK_SELDOM_MS;
+    if (all) this.#lookedAtAll = now;
+    for (const channel of await channels.list(tenantId)) {
+      try {
+        await this.#connect(channel, all || now - channel.updatedAt <= LOOK_OFTEN_MS);
+      } catch (error) {
+        if (!(error instanceof PonteError)) throw error;
+        log.warn({ channel_id: channel.channelId, error: error.message }, "channel could not be looked after");
+      }
+    }
+  }
+
+  async #connect(channel: Channel, due: boolean): Promise<void> {
+    const { tenantId, channels, onboarding } = this.#options;
+    if (channel.provider !== "wpp_gateway" || !channel.enabled) return;
+    if (channel.webhookConfigured) {
+      const elsewhere = this.#compared.has(channel.id) ? false : onboarding.isElsewhere(channel);
+      if (elsewhere === false) this.#compared.add(channel.id);
+      if (elsewhere !== true) return;
+      await channels.change(channel.id, { webhookConfigured: false });
+      this.#compared.add(channel.id);
+    } else if (!due) return;
+    await onboarding.refresh(tenantId, channel.id);
+  }
+}
