@@ -2,10 +2,10 @@ import { readFileSync } from "node:fs";
 import type { TSchema } from "typebox";
 import { Settings } from "typebox/system";
 import Value from "typebox/value";
-import { parseDocument } from "yaml";
 import { PonteError } from "#core/error.ts";
 import { relations } from "./relations.ts";
 import { type Config, schema } from "./schema.ts";
+import { readYaml } from "./yaml.ts";
 
 /** All problems are named at once; the library stops at eight otherwise. */
 Settings.Set({ maxErrors: 1_000 });
@@ -37,11 +37,9 @@ export function loadConfig(path: string, env: Readonly<Record<string, string | u
 /** The same for a text. */
 export function parseConfig(text: string, env: Readonly<Record<string, string | undefined>>): Loaded {
   if (text.length > MAX_FILE_BYTES) return failed("", `The file is larger than ${MAX_FILE_BYTES} bytes.`);
-  const document = parseDocument(text, { uniqueKeys: true });
-  if (document.errors.length > 0) {
-    return { ok: false, problems: document.errors.map((error) => ({ key: "", text: error.message })) };
-  }
-  const raw: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  const read = readYaml(text);
+  if (!read.ok) return read;
+  const raw = read.value ?? {};
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
     return failed("", "The file must be a map of sections, such as `calling:`.");
   }
@@ -139,10 +137,13 @@ function describe(error: Finding, whole: unknown): ConfigProblem[] {
     return Array.isArray(value) ? value.map(String) : [];
   };
   if (error.keyword === "additionalProperties") {
-    return names("additionalProperties").map((name) => ({
-      key: child(name),
-      text: unknownKey(name, error.instancePath),
-    }));
+    return names("additionalProperties").map((name) => {
+      // In `{ access_token:x }` the whole is a key: what follows the colon may be a secret.
+      const [word = ""] = /^[\w.-]*/.exec(name) ?? [];
+      return word === name
+        ? { key: child(name), text: unknownKey(name, error.instancePath) }
+        : { key: child(`${word}…`), text: "is not a key of the configuration. Is a space missing behind a colon?" };
+    });
   }
   if (error.keyword === "required") {
     return names("requiredProperties").map((name) => ({ key: child(name), text: "is missing." }));
@@ -150,7 +151,7 @@ function describe(error: Finding, whole: unknown): ConfigProblem[] {
   const found = Value.Pointer.Get(whole as object, error.instancePath);
   const allowed = names("allowedValues");
   const rule = allowed.length > 0 ? `must be one of ${allowed.join(", ")}` : error.message;
-  return [{ key: at, text: `${rule}, but is ${isSecret(at) ? "something else" : shown(found)}.` }];
+  return [{ key: at, text: `${rule}, but is ${isSecret(at) ? "something else" : shown(found, params.get("type"))}.` }];
 }
 
 function keyOf(pointer: string): string {
@@ -160,7 +161,11 @@ function keyOf(pointer: string): string {
     .replaceAll("/", ".");
 }
 
-function shown(value: unknown): string {
+/** What stands where a whole section should may hold a secret (`access_token:x` is text, for want of a space). */
+function shown(value: unknown, wanted: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object" && value !== null) return "a map";
+  if (wanted === "object" || wanted === "array") return typeof value === "string" ? "text" : `a ${typeof value}`;
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }

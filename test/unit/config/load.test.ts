@@ -150,9 +150,9 @@ trunks: [{ name: office, host: 127.0.0.1, port: sip, kind: pstn }]
     ["http: { api_key: x }", "http.api_key: must have at least 16 characters."],
     ["database: { secret_key: short }", "database.secret_key: must have at least 16 characters."],
     ["sip: { secret: 'a|b' }", "sip.secret: must not contain |."],
-    ["http: { port: 1 }\nhttp: { port: 2 }", "Map keys must be unique"],
+    ["http: { port: 1 }\nhttp: { port: 2 }", "Line 2, column 1: this key is here twice."],
     ["- a\n- b", "The file must be a map of sections"],
-    ["http: { port: 80", "Flow map in block collection"],
+    ["http: { port: 80", "Line 1, column 17: the indentation does not fit, or a bracket is not closed."],
   ])("%#: is refused with a sentence that names the key", (text, sentence) => {
     expect(problemsOf(text).join("\n")).toContain(sentence);
   });
@@ -231,8 +231,55 @@ trunks: [{ name: office, host: 127.0.0.1, port: sip, kind: pstn }]
     });
   });
 
-  test("never shows the value of a secret", () => {
-    expect(problemsOf("meta: { access_token: [EAAsecret] }").join()).not.toContain("EAAsecret");
+  test.each([
+    "meta: { access_token: [EAAsecret] }",
+    "meta: { access_token: { EAAsecret: } }",
+    "meta: { access_token:EAAsecret }",
+    "meta: [access_token: EAAsecret]",
+    "meta:\n  access_token:EAAsecret",
+    "meta:\n  access_token:EAAsecret\n  verify_token: v",
+    'meta:\n  access_token: "EAAsecret',
+    'meta:\n  access_token: "EAA" EAAsecret',
+    'meta:\n  access_token: "EAAsecret\\q"',
+    "meta:\n  access_token: @EAAsecret",
+    "meta:\n  access_token: %EAAsecret",
+    "meta:\n  access_token: *EAAsecret",
+    "meta:\n  access_token: &EAAsecret &EAAsecret x",
+    "meta:\n  access_token: !EAAsecret x",
+    "meta:\n  access_token: !!EAAsecret x",
+    "meta:\n  access_token: |EAAsecret\n    x",
+    "meta:\n  access_token: EAAsecret: x",
+    "meta:\n  access_token: [EAAsecret",
+    "meta:\n  access_token: {EAAsecret: 1, EAAsecret: 2}",
+    "meta:\n\taccess_token: EAAsecret",
+    "meta:\n  access_token: v\n EAAsecret",
+    "meta:\n  access_token: v\n]EAAsecret",
+    "%EAAsecret\n---\nmeta: {}\n...\n%EAAsecret",
+    "trunks: [EAAsecret]",
+    "EAAsecret",
+  ])("is never shown where a secret may stand: %j", (text) => {
+    expect(problemsOf(text).join("\n")).not.toContain("EAAsecret");
+  });
+
+  test.each([
+    [
+      "meta:\n  verify_token: v\n  access_token: @x",
+      "Line 3, column 17: a value that begins with this character must be quoted.",
+    ],
+    ["meta:\n  access_token: *x", "Line 2, column 17: a value that begins with * or & must be quoted."],
+    ["meta:\n  verify_token: v\n  access_token:x\n  app_secrets: [s]", "Line 3, column 3: "],
+    [
+      "meta: { access_token:x }",
+      "meta.access_token…: is not a key of the configuration. Is a space missing behind a colon?",
+    ],
+    ["log: &log { level: *log }", "log.level: "],
+    [
+      `log: &a [x]\nhttp: &b [${"*a,".repeat(200)}]\nsip: [${"*b,".repeat(200)}]`,
+      "There are too many aliases (*name).",
+    ],
+    ["meta: 5", "meta: must be object, but is a number."],
+  ])("that cannot be read says where, and what is wrong: %j", (text, sentence) => {
+    expect(problemsOf(text).join("\n")).toContain(sentence);
   });
 });
 
