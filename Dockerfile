@@ -18,8 +18,11 @@ RUN node src/pages/build.ts
 
 FROM node:24-slim
 WORKDIR /app
+# The environment goes over the configuration file: in a container the HTTP port is PONTE_HTTP_PORT, which the health check below
+# asks, and never http.port of the file. Publish it under another one rather than changing it.
 ENV NODE_ENV=production \
     PONTE_HTTP_HOST=0.0.0.0 \
+    PONTE_HTTP_PORT=8080 \
     PONTE_DATA_DIR=/var/lib/ponte
 # Data of the embedded Postgres, when there is no DATABASE_URL.
 RUN install -d -o node -g node -m 0700 /var/lib/ponte
@@ -34,6 +37,6 @@ VOLUME /var/lib/ponte
 EXPOSE 8080/tcp 10000-10999/udp
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
-  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PONTE_HTTP_PORT ?? 8080}/live`, { signal: AbortSignal.timeout(2500) }).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PONTE_HTTP_PORT || 8080}/live`, { signal: AbortSignal.timeout(2500) }).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "src/cli/ponte.js"]
 CMD ["run"]

@@ -73,6 +73,20 @@ describe("Dockerfile", () => {
     expect(() => new Function(script)).not.toThrow();
     expect(script).toContain("/live");
   });
+
+  test("asks for health at the port that is exposed, whatever the configuration file says", () => {
+    const env = Object.fromEntries(
+      of("ENV").flatMap((line) => [...line.matchAll(/(\w+)=(\S+)/g)].map((match) => [match[1] ?? "", match[2] ?? ""])),
+    );
+    const loaded = parseConfig("http: { host: 192.0.2.1, port: 9999 }", env);
+    if (!loaded.ok) throw new Error("not right");
+    const { host, port } = loaded.config.http;
+    expect(host).toBe("0.0.0.0");
+    expect(of("EXPOSE")[0]).toContain(`${port}/tcp`);
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is the script's own.
+    expect(of("HEALTHCHECK")[0]).toContain("http://127.0.0.1:${process.env.PONTE_HTTP_PORT || 8080}/live");
+    expect(env["PONTE_HTTP_PORT"]).toBe(String(port));
+  });
 });
 
 describe("docker-compose.yml", () => {
