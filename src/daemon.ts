@@ -37,6 +37,8 @@ export interface DaemonOptions {
   readonly version: string;
   /** Where the built pages are; without it there are none. */
   readonly pagesFolder?: string;
+  /** Told the API key of a first start as soon as it exists: it is never told again, even if something then stops the start. */
+  readonly onNewApiKey?: (key: string) => void;
 }
 
 export interface DaemonAddresses {
@@ -101,6 +103,7 @@ export class Daemon {
     const { config, log } = this.#options;
     const store = await this.#openStore();
     const newApiKey = await apiKey(store, config);
+    if (newApiKey !== undefined) this.#options.onNewApiKey?.(newApiKey);
     const media = await this.#startMedia();
     const { edge, address } = await this.#startSip();
     const whatsapp = await this.#life.begin(

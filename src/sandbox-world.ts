@@ -32,6 +32,8 @@ export interface SandboxOptions {
   readonly page?: { readonly host: string; readonly port: number };
   /** Of the built pages of the daemon; without it there are none. */
   readonly pagesFolder?: string;
+  /** Of the daemon. */
+  readonly onNewApiKey?: (key: string) => void;
   /** Over the simulated WPP Gateway's own options. */
   readonly gateway?: Partial<GatewayOptions>;
 }
@@ -84,12 +86,13 @@ export class SandboxWorld {
     const gatewaySecret = secret();
     const gatewayUrl = await this.#startGateway(gatewaySecret);
     this.#config = sandboxConfig(this.#options, { ...secrets, graphUrl, pbx, gatewayUrl, gatewaySecret });
-    const { pagesFolder } = this.#options;
+    const { pagesFolder, onNewApiKey } = this.#options;
     this.#daemon = new Daemon({
       config: this.#config,
       log,
       version,
       ...(pagesFolder === undefined ? {} : { pagesFolder }),
+      ...(onNewApiKey === undefined ? {} : { onNewApiKey }),
     });
     const addresses = await this.#life.begin(
       "daemon",

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { Config } from "#config/schema.ts";
 import type { Log } from "#engine/ports.ts";
-import { Daemon, type DaemonAddresses } from "#src/daemon.ts";
+import { Daemon } from "#src/daemon.ts";
 import { createLog } from "#src/log.ts";
 import { pagesFolder } from "#src/pages/build.ts";
 import { SandboxWorld } from "#src/sandbox-world.ts";
@@ -25,9 +25,8 @@ export const run: Command = async (words) => {
 
 async function runDaemon(config: Config): Promise<number> {
   const log = logOf(config);
-  const daemon = new Daemon({ config, log, version, pagesFolder: await pages(log) });
-  const addresses = await daemon.start();
-  showKey(addresses);
+  const daemon = new Daemon({ config, log, version, pagesFolder: await pages(log), onNewApiKey: showKey });
+  await daemon.start();
   return untilTold(log, () => daemon.stop());
 }
 
@@ -43,9 +42,9 @@ async function runSandbox(): Promise<number> {
     settings: { http, database, log: logging },
     page: sandbox,
     pagesFolder: await pages(log),
+    onNewApiKey: showKey,
   });
   const addresses = await world.start();
-  showKey(addresses);
   console.log(
     `ponte's sandbox: open ${addresses.pageUrl} and press Call; inbox, events and rules are at ${addresses.httpUrl}`,
   );
@@ -65,8 +64,8 @@ async function pages(log: Log): Promise<string> {
   return pagesFolder;
 }
 
-function showKey({ newApiKey }: DaemonAddresses): void {
-  if (newApiKey !== undefined) console.log(`API key, shown this once: ${newApiKey}`);
+function showKey(key: string): void {
+  console.log(`API key, shown this once: ${key}`);
 }
 
 /** The log as configured: pretty in a terminal, JSON elsewhere, unless told otherwise. */

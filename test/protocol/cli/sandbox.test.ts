@@ -31,6 +31,18 @@ test.concurrent.each([
   expect(stderr, "a sentence, no stack").not.toMatch(/^\s+at /m);
 });
 
+test.concurrent("the API key of a first start is shown although the start then fails", async () => {
+  const fresh = await withDatabase();
+  try {
+    const env = { DATABASE_URL: fresh.url, PONTE_SANDBOX_PORT: port, PONTE_HTTP_PORT: "0" };
+    const { code, stdout } = await runPonte(["sandbox"], "", env);
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^API key, shown this once: \S{20,}$/m);
+  } finally {
+    await fresh.drop();
+  }
+});
+
 test.concurrent("a sandbox does not start on a variable that is wrong, and names it", async () => {
   const { code, stderr } = await runPonte(["sandbox"], "", { PONTE_SANDBOX_PORT: "web" });
   expect(code).toBe(1);
