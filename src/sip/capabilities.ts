@@ -3,7 +3,7 @@
 /** Methods that are taken inside a call. REFER is not among them: calls are not transferred by the PBX's request. */
 export const ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE";
 
-/** RFC 4028 §3: session timers are kept by the engine, on our word that they are supported. */
+/** RFC 4028 §3: session timers are kept by the engine, on our word that they are supported; `session-timer.ts` asks for them. */
 export const SUPPORTED = "timer";
 
 export const USER_AGENT = "ponte";

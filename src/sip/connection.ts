@@ -85,6 +85,7 @@ export class SipConnection {
   readonly #limits: ConnectionLimits;
   #link: Link | undefined;
   #up = false;
+  #version = "";
   #stopped = true;
   #retryMs: number;
   #cancelRetry: () => void = () => undefined;
@@ -98,6 +99,11 @@ export class SipConnection {
 
   get ready(): boolean {
     return this.#up;
+  }
+
+  /** What the engine last said of its version; empty before. */
+  get version(): string {
+    return this.#version;
   }
 
   /** Resolves when the first attempt has succeeded or failed; the attempts go on. */
@@ -213,6 +219,7 @@ export class SipConnection {
   #welcome(link: Link, hostports: string | undefined, version: string | undefined): void {
     link.cancelTimer();
     this.#up = true;
+    this.#version = version ?? "";
     this.#retryMs = this.#limits.retryFirstMs;
     this.#options.log.info({ contacts: hostports, version }, "sip engine connected");
     this.#ping(link);

@@ -56,6 +56,11 @@ export class DigestSession {
     const refused = before !== undefined && before.challenge.realm === challenge.realm && !challenge.stale;
     if (refused && tries > 1) return undefined;
     this.#held.set(answers, { challenge, uses: 0 });
+    return this.repeat(request);
+  }
+
+  /** Credentials for what was challenged before: another request, or the same one for other reasons. */
+  repeat(request: ChallengedRequest): Headers {
     return Object.fromEntries([...this.#held].map(([name, held]) => [name, this.#credentials(held, request)]));
   }
 

@@ -3,6 +3,7 @@ import { ACCEPT, ALLOW, capabilities } from "./capabilities.ts";
 import { type ConnectionLimits, type EngineAddress, SipConnection } from "./connection.ts";
 import { type LegLimits, SipLeg } from "./leg.ts";
 import type { IncomingRequest } from "./message.ts";
+import { sessionWish } from "./session-timer.ts";
 import type { TrunkOptions } from "./trunk.ts";
 import { type LookUp, TrunkAddresses } from "./trunk-addresses.ts";
 import { TrunkMonitor, type TrunkState } from "./trunk-monitor.ts";
@@ -134,6 +135,7 @@ export class SipEdge implements SipPort {
       request,
       events,
       limits: this.#limitsFor(name),
+      session: sessionWish(trunk ?? {}, this.#connection.version),
       probe: (timeoutMs) => this.#monitor.probe(name, timeoutMs),
       onHeard: (status) => this.#monitor.answeredCall(name, status),
       onDialog: (dialogId, of) => this.#dialogs.set(dialogId, of),

@@ -6,6 +6,7 @@ import { DigestSession } from "./digest-session.ts";
 import { cleanHeaders, q850Reason, whyEnded } from "./header.ts";
 import { InDialog } from "./in-dialog.ts";
 import type { Answer, Headers, IncomingRequest, SentRequest } from "./message.ts";
+import { longerSession, type SessionWish, sessionHeaders } from "./session-timer.ts";
 import { identityHeaders, type TrunkOptions, trunkUri } from "./trunk.ts";
 
 export interface LegLimits {
@@ -25,6 +26,7 @@ export interface LegParts {
   readonly request: DialRequest;
   readonly events: SipLegEvents;
   readonly limits: LegLimits;
+  readonly session: SessionWish;
   /** Asks the PBX by OPTIONS whether it is there; false when its silence means that it is not. */
   readonly probe: (timeoutMs: number) => Promise<boolean>;
   /** The first response of the PBX, 100 included; undefined when the engine says that there was none. */
@@ -55,6 +57,7 @@ export class SipLeg implements SipLegPort {
   readonly #digest: DigestSession | undefined;
   #log: Log;
   #state: State = { name: "trying" };
+  #session: SessionWish;
   #goodbye: Disposition | undefined;
   #heard = false;
   /** SDP of a provisional response, for a PBX that does not repeat it in its 200. */
@@ -67,6 +70,7 @@ export class SipLeg implements SipLegPort {
   constructor(parts: LegParts) {
     this.#parts = parts;
     this.#log = parts.log;
+    this.#session = parts.session;
     this.#ended = new Promise((resolve) => {
       this.#tellEnded = resolve;
     });
@@ -137,6 +141,7 @@ export class SipLeg implements SipLegPort {
           ...clean,
           ...identityHeaders(trunk, request),
           ...capabilities,
+          ...sessionHeaders(this.#session),
           "Content-Type": "application/sdp",
           ...more,
         },
@@ -168,7 +173,7 @@ export class SipLeg implements SipLegPort {
       acknowledge();
       this.#accepted(answer);
     } else if (this.#goodbye !== undefined) this.#cancelled();
-    else if (!this.#authenticate(answer)) this.#refused(answer);
+    else if (!this.#authenticate(answer) && !this.#askForLonger(answer)) this.#refused(answer);
   }
 
   /** Whatever the PBX says, it is there; the engine's own word of a final response says that it is not. */
@@ -209,13 +214,26 @@ export class SipLeg implements SipLegPort {
     const { invite } = this.#state;
     const asked = { method: "INVITE", uri: invite.uri, body: this.#parts.request.sdp };
     const credentials = this.#digest.answer(answer, asked);
-    if (credentials === undefined) return false;
+    return credentials !== undefined && this.#again(invite, credentials);
+  }
+
+  /** True when the INVITE goes out again, with the session interval that the PBX demands. */
+  #askForLonger(answer: Answer): boolean {
+    const longer = longerSession(this.#session, answer);
+    if (longer === undefined || this.#state.name !== "inviting") return false;
+    this.#session = longer;
+    const { invite } = this.#state;
+    const asked = { method: "INVITE", uri: invite.uri, body: this.#parts.request.sdp };
+    return this.#again(invite, this.#digest?.repeat(asked) ?? {});
+  }
+
+  /** RFC 3261 §22.2, RFC 4028 §7.3: the same call, one number further. */
+  #again(invite: SentRequest, more: Headers): boolean {
     const sequence = Number.parseInt(invite.header("CSeq") ?? "", 10);
     if (!Number.isSafeInteger(sequence)) return false;
     this.#state = { name: "trying" };
-    // RFC 3261 §22.2: the same call, one number further.
     this.#invite({
-      ...credentials,
+      ...more,
       From: invite.header("From") ?? "",
       "Call-ID": this.#sipCallId,
       CSeq: `${sequence + 1} INVITE`,

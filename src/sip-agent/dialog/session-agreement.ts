@@ -6,7 +6,12 @@ import { parseParams, parseSeconds } from "#sip-agent/message/values.ts";
 export type Side = "us" | "them";
 
 /** What both sides settled about the life of a session (RFC 4028). */
-export type SessionAgreement = { readonly intervalS: number; readonly refresher: Side };
+export type SessionAgreement = {
+  readonly intervalS: number;
+  readonly refresher: Side;
+  /** The peer keeps no timer: we alone ask in time whether it is still there, and any answer will do. */
+  readonly alone?: true;
+};
 
 /** What a 2xx to an INVITE or UPDATE settles; `undefined` if it names no interval. `sender` sent the request. */
 export function agreementOf(sender: Side, response: SipResponse, minSeconds: number): SessionAgreement | undefined {
@@ -16,6 +21,12 @@ export function agreementOf(sender: Side, response: SipResponse, minSeconds: num
   // RFC 4028 §7.2: `uac` is who sent the request. Without the parameter it is the one who has to care.
   const byUac = refresherOf(value) !== "uas";
   return { intervalS: Math.max(seconds, minSeconds), refresher: byUac === (sender === "us") ? "us" : "them" };
+}
+
+/** What holds where our request asked for a timer and the 2xx of a peer that knows none did not name one. */
+export function aloneWith(request: SipRequest, minSeconds: number): SessionAgreement | undefined {
+  const seconds = parseSeconds(request.headers.get("Session-Expires"));
+  return seconds === undefined ? undefined : { intervalS: Math.max(seconds, minSeconds), refresher: "us", alone: true };
 }
 
 /** True if the interval is one that we must refuse with 422 (RFC 4028 §6); only peers that know timers can be told. */

@@ -42,6 +42,11 @@ export class SessionTimer {
     if (refresher === "us") this.#refreshAfter(intervalMs / 2);
   }
 
+  /** The peer answered a refresh, though not by 2xx: it is there, and where we keep the timer alone that is enough. */
+  heard(): void {
+    if (this.agreement.alone) this.start();
+  }
+
   stop(): void {
     this.#refresh.stop();
     this.#end.stop();

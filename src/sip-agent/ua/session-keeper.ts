@@ -1,5 +1,5 @@
 import type { Dialog } from "#sip-agent/dialog/dialog.ts";
-import { agreementOf, type Side } from "#sip-agent/dialog/session-agreement.ts";
+import { agreementOf, aloneWith, type SessionAgreement, type Side } from "#sip-agent/dialog/session-agreement.ts";
 import { SessionTimer } from "#sip-agent/dialog/session-timer.ts";
 import { Headers } from "#sip-agent/message/headers.ts";
 import { NO_BODY, type SipRequest, type SipResponse } from "#sip-agent/message/message.ts";
@@ -24,9 +24,10 @@ export class SessionKeeper {
   agreed(dialog: Dialog, sender: Side, request: SipRequest, response: SipResponse): void {
     const theirs = sender === "us" ? response.headers : request.headers;
     if (theirs.has("Allow")) dialog.peerTakesUpdate = theirs.mentions("Allow", "update");
-    dialog.sessionTimer?.stop();
+    const before = dialog.sessionTimer;
+    before?.stop();
     dialog.sessionTimer = undefined;
-    const agreement = agreementOf(sender, response, this.#minSeconds);
+    const agreement = agreementOf(sender, response, this.#minSeconds) ?? this.#alone(dialog, sender, request, before);
     if (agreement === undefined || dialog.state !== "confirmed") return;
     dialog.sessionTimer = new SessionTimer(this.#context.clock, agreement, {
       refresh: () => this.#refresh(dialog),
@@ -36,6 +37,18 @@ export class SessionKeeper {
       },
     });
     dialog.sessionTimer.start();
+  }
+
+  /** Only by UPDATE, which changes nothing: a re-INVITE may do more to a peer that has not agreed to any. */
+  #alone(
+    dialog: Dialog,
+    sender: Side,
+    request: SipRequest,
+    before: SessionTimer | undefined,
+  ): SessionAgreement | undefined {
+    if (!dialog.peerTakesUpdate) return undefined;
+    if (sender === "us") return aloneWith(request, this.#minSeconds);
+    return before?.agreement.alone ? before.agreement : undefined;
   }
 
   /** UPDATE without a body changes nothing but the time; peers that do not take it get our last offer once more. */
@@ -63,7 +76,11 @@ class Refresher implements Application {
 
   deliver(delivery: Delivery): void {
     const { message } = delivery;
-    if (message.kind !== "response" || message.status < 200 || message.status >= 300) return;
+    if (message.kind !== "response" || message.status < 200) return;
+    if (message.status >= 300) {
+      if (delivery.remote !== undefined && this.#dialog.state === "confirmed") this.#dialog.sessionTimer?.heard();
+      return;
+    }
     this.#dialog.sentInvite?.acknowledge(BARE_ACK, () => undefined);
   }
 }

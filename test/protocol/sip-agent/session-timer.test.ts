@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Bench, type Msg, type Reply, SDP, type Srf, type SrfDialog } from "./support/bench.ts";
 import type { Message, UdpPeer } from "./support/peer.ts";
 
@@ -25,8 +25,8 @@ type Call = {
   readonly contact: string;
 };
 
-async function placed(extra: readonly string[]): Promise<Call & { invite: Message }> {
-  const dialog = srf.createUAC(`sip:600@${peer.host}`, { localSdp: SDP });
+async function placed(extra: readonly string[], headers: object = {}): Promise<Call & { invite: Message }> {
+  const dialog = srf.createUAC(`sip:600@${peer.host}`, { localSdp: SDP, headers });
   const invite = await peer.next("INVITE");
   peer.reply(invite, 200, { body: SDP, extra });
   const up = await dialog;
@@ -143,4 +143,53 @@ test("a hold of ours goes on with the timer that runs", async () => {
   await modified;
   bench.clock.advance(88_100);
   peer.reply(await peer.next("BYE"), 200);
+});
+
+describe("a peer that keeps no timer although we asked for one", () => {
+  const wish = { "Session-Expires": "120", Supported: "timer" };
+
+  test("is asked by UPDATE whether it is there, and any answer will do", async () => {
+    await placed(["Allow: INVITE, ACK, BYE, UPDATE"], wish);
+    const asked = new Set<string>();
+    for (const status of [200, 405, 200]) {
+      bench.clock.advance(60_000);
+      const refresh = await peer.next((message) => message.method === "UPDATE" && !asked.has(message.get("CSeq")));
+      asked.add(refresh.get("CSeq"));
+      peer.reply(refresh, status);
+      await bench.settle(() => bench.agent.counters().pending === 0);
+      await peer.heard();
+    }
+    expect(peer.count("BYE")).toBe(0);
+    bench.clock.advance(59_000);
+    expect(peer.count("BYE")).toBe(0);
+  });
+
+  test("and is silent loses the call", async () => {
+    const { dialog } = await placed(["Allow: INVITE, ACK, BYE, UPDATE"], wish);
+    const reason = new Promise((done) => dialog.on("destroy", (_: Msg, why: string) => done(why)));
+    bench.clock.advance(60_000);
+    await peer.next("UPDATE");
+    bench.clock.advance(60_000);
+    peer.reply(await peer.next("BYE"), 200);
+    expect(String(await reason)).toMatch(/Session timer expired|UPDATE answered 408/);
+  });
+
+  test("goes on being asked after a hold of its own", async () => {
+    const { ids, contact } = await placed(["Allow: INVITE, ACK, BYE, UPDATE"], wish);
+    bench.clock.advance(50_000);
+    const hold = peer.request("INVITE", contact, { ...ids, cseq: 1, body: SDP });
+    peer.ack(hold, await peer.next((message) => message.status === 200 && message.get("CSeq") === "1 INVITE"));
+    await bench.settle(() => bench.agent.counters().pending === 0);
+    bench.clock.advance(50_000);
+    expect(peer.count("UPDATE")).toBe(0);
+    bench.clock.advance(10_000);
+    peer.reply(await peer.next("UPDATE"), 200);
+  });
+
+  test("nor takes UPDATE is left alone", async () => {
+    await placed(["Allow: INVITE, ACK, BYE"], wish);
+    bench.clock.advance(600_000);
+    await peer.heard();
+    expect([peer.count("UPDATE"), peer.count("BYE")]).toEqual([0, 0]);
+  });
 });

@@ -7,7 +7,7 @@ import { SipConnection } from "#sip/connection.ts";
 import { SipEdge, type SipEdgeOptions, type SipLimits } from "#sip/edge.ts";
 import type { Answer, IncomingRequest } from "#sip/message.ts";
 import type { TrunkOptions } from "#sip/trunk.ts";
-import { SipAgent } from "#sip-agent/agent.ts";
+import { SipAgent, type SipAgentOptions } from "#sip-agent/agent.ts";
 import { quietLog } from "#test/support/quiet-log.ts";
 
 export const SECRET = "between us";
@@ -74,15 +74,19 @@ export async function startEdge(
   cleanup: Cleanup,
   trunk: Partial<TrunkOptions>,
   limits: Partial<SipLimits> = {},
-  more: Pick<Partial<SipEdgeOptions>, "isPeer" | "lookUp"> & { readonly peers?: readonly string[] } = {},
+  more: Pick<Partial<SipEdgeOptions>, "isPeer" | "lookUp"> & {
+    readonly peers?: readonly string[];
+    readonly agentClock?: SipAgentOptions["clock"];
+  } = {},
 ): Promise<World> {
-  const { peers = ["127.0.0.1"], ...edgeOptions } = more;
+  const { peers = ["127.0.0.1"], agentClock, ...edgeOptions } = more;
   const agent = cleanup.add(
     new SipAgent({
       control: { secret: SECRET },
       udp: [{ host: "127.0.0.1", port: 0 }],
       tcp: [{ host: "127.0.0.1", port: 0 }],
       peers,
+      ...(agentClock === undefined ? {} : { clock: agentClock }),
     }),
     (each) => each.stop(),
   );

@@ -47,6 +47,7 @@ beforeEach(() => {
     request: { callId: "1", trunk: "pbx", target: "100", sdp: "offer", headers: {} },
     events,
     limits,
+    session: { seconds: 180, refresher: "any" },
     probe: () => new Promise((resolve) => probes.push(resolve)),
     onHeard: (status) => heard.push(status),
     onDialog: () => undefined,
@@ -66,6 +67,20 @@ describe("before the answer", () => {
     engine.answer(486, { headers: { Reason: "Q.850;cause=17" } });
     expect(told).toEqual(["progress 180", "failed 486 17"]);
     expect([engine.story, clock.pending]).toEqual([["INVITE"], 0]);
+  });
+
+  test("a PBX that wants longer sessions gets one more INVITE, with what it asked for", () => {
+    place();
+    engine.answer(422, { headers: { "Min-SE": "600" } });
+    expect(engine.last().request.headers).toMatchObject({
+      "Session-Expires": "600",
+      "Min-SE": "600",
+      "Call-ID": "c1",
+      CSeq: "8 INVITE",
+    });
+    engine.echo();
+    engine.answer(422, { headers: { "Min-SE": "900" } });
+    expect([engine.story, told]).toEqual([["INVITE", "INVITE"], ["failed 422 -"]]);
   });
 
   test("the engine that cannot send fails the call", () => {
