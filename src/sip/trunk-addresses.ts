@@ -35,6 +35,8 @@ interface Host {
   /** When the name last had each address; literals have themselves for ever. */
   readonly seenAt: Map<string, number>;
   looking: boolean;
+  /** The last look-up failed, and that was told. */
+  missed: boolean;
   cancelTimer: () => void;
 }
 
@@ -51,7 +53,7 @@ export class TrunkAddresses {
     this.#hosts = new Map(
       parts.trunks.map(({ name, host }) => {
         const seenAt = new Map<string, number>(isIP(host) === 0 ? [] : [[host, Number.POSITIVE_INFINITY]]);
-        return [name, { trunk: name, host, seenAt, looking: false, cancelTimer: () => undefined }];
+        return [name, { trunk: name, host, seenAt, looking: false, missed: false, cancelTimer: () => undefined }];
       }),
     );
   }
@@ -89,9 +91,12 @@ export class TrunkAddresses {
       found = addresses.length > 0;
       if (this.#running) this.#note(host, addresses);
     } catch (error) {
-      this.#parts.log.warn({ trunk, host: host.host, error: String(error) }, "trunk host not found");
+      const facts = { trunk, host: host.host, error: String(error) };
+      if (host.missed) this.#parts.log.debug(facts, "trunk host still not found");
+      else this.#parts.log.warn(facts, "trunk host not found");
     } finally {
       host.looking = false;
+      host.missed = !found;
       if (this.#running) {
         host.cancelTimer = this.#parts.clock.after(
           found ? LOOK_UP_EVERY_MS : RETRY_MS,
