@@ -88,8 +88,17 @@ export interface ClaimRequest {
   readonly jobsPerLane: number;
   /** Renew it before it runs out; a dead node's lanes come back after it. */
   readonly leaseMs: number;
-  /** Targets that are at their limit. */
-  readonly exceptTargets: readonly string[];
+  /** Absent: no limit but `lanes`. */
+  readonly perTarget?: Room;
+  readonly perTenant?: Room;
+}
+
+/** How many lanes a claim may take of one target, or of one tenant. */
+export interface Room {
+  /** Of each that has none under way. */
+  readonly each: number;
+  /** Of those that have some under way; zero when they are at their limit. */
+  readonly left: ReadonlyMap<string, number>;
 }
 
 /** An effect of a rule that is now known, in the statement that finishes the routing of its event. */

@@ -24,6 +24,9 @@ const DEFAULT_CONCURRENCY = 128;
 /** One channel or endpoint gets at most this share of a pool, so that a slow one leaves room for the others. */
 const TARGET_SHARE = 0.25;
 
+/** One tenant gets at most this share of a pool, however many channels and endpoints it has, also when nobody else waits. */
+const TENANT_SHARE = 0.75;
+
 /** Lanes of dead nodes are looked for so often. */
 const RECOVER_MS = 5_000;
 
@@ -119,6 +122,7 @@ export class EventRouter implements RouterServicePort {
       handlers,
       lanes: concurrency,
       lanesPerTarget: Math.max(1, Math.floor(concurrency * share)),
+      lanesPerTenant: Math.max(1, Math.floor(concurrency * TENANT_SHARE)),
       stubborn,
       clock,
       log: log.child({ pool }),

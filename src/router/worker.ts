@@ -2,6 +2,7 @@ import { PonteError } from "#core/error.ts";
 import type { Clock, Log } from "#engine/ports.ts";
 import { backOff, chanceOf } from "./backoff.ts";
 import type { Completion, Job, Lane, Pool, QueuePort } from "./ports.ts";
+import { Share } from "./share.ts";
 import type { Stubborn } from "./stubborn.ts";
 
 /** How an attempt ended; `tell` is called when that is committed. */
@@ -35,6 +36,8 @@ export interface WorkerOptions {
   readonly lanes: number;
   /** Lanes of one target (tenant, channel, endpoint) worked on at once. */
   readonly lanesPerTarget: number;
+  /** Lanes of one tenant worked on at once, whatever their targets. */
+  readonly lanesPerTenant: number;
   readonly stubborn: Stubborn;
   readonly clock: Clock;
   readonly log: Log;
@@ -49,7 +52,8 @@ export interface WorkerOptions {
  */
 export class Worker {
   readonly #options: WorkerOptions;
-  readonly #busy = new Map<string, number>();
+  readonly #targets: Share;
+  readonly #tenants: Share;
   readonly #running = new Set<Promise<void>>();
   #claiming: Promise<void> | undefined;
   /** There may be more to claim than there was room for. */
@@ -62,6 +66,8 @@ export class Worker {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#targets = new Share(options.lanesPerTarget);
+    this.#tenants = new Share(options.lanesPerTenant);
   }
 
   start(): void {
@@ -103,15 +109,14 @@ export class Worker {
       while (!this.#stopped && this.#more && this.#running.size < lanes) {
         this.#more = false;
         const room = lanes - this.#running.size;
-        const claimed = await queue.claim({
-          pool,
-          lanes: room,
-          jobsPerLane: JOBS_PER_LANE,
-          leaseMs: LEASE_MS,
-          exceptTargets: this.#fullTargets(),
-        });
-        if (claimed.length === room) this.#more = true;
+        const [perTarget, perTenant] = [this.#targets.room(), this.#tenants.room()];
+        const request = { pool, lanes: room, jobsPerLane: JOBS_PER_LANE, leaseMs: LEASE_MS, perTarget, perTenant };
+        const claimed = await queue.claim(request);
         for (const lane of claimed) this.#take(lane);
+        const targets = claimed.map((lane) => lane.target);
+        const tenants = claimed.map((lane) => lane.tenantId);
+        const passedOver = this.#targets.passedOver(perTarget, targets) || this.#tenants.passedOver(perTenant, tenants);
+        if (claimed.length === room || passedOver) this.#more = true;
       }
       this.#away = false;
     } catch (error) {
@@ -120,31 +125,23 @@ export class Worker {
     }
   }
 
-  #fullTargets(): readonly string[] {
-    const { lanesPerTarget } = this.#options;
-    return [...this.#busy].filter(([, count]) => count >= lanesPerTarget).map(([target]) => target);
-  }
-
   #take(lane: Lane): void {
-    const before = this.#busy.get(lane.target) ?? 0;
-    const room = !this.#stopped && before < this.#options.lanesPerTarget;
-    if (room) this.#busy.set(lane.target, before + 1);
-    const work = (room ? this.#workOff(lane) : this.#giveBack(lane))
+    this.#targets.enter(lane.target);
+    this.#tenants.enter(lane.tenantId);
+    const work = (this.#stopped ? this.#giveBack(lane) : this.#workOff(lane))
       .catch((error: unknown) => this.#options.log.warn({ err: error, lane: lane.key }, "a lane was left to its lease"))
       .finally(() => {
         this.#running.delete(work);
-        if (room) this.#leave(lane.target);
+        this.#leave(lane);
         if (this.#more && !this.#away) this.#pump();
       });
     this.#running.add(work);
   }
 
-  #leave(target: string): void {
-    const left = (this.#busy.get(target) ?? 1) - 1;
-    if (left === 0) this.#busy.delete(target);
-    else this.#busy.set(target, left);
-    // Lanes of a target that was full were not claimed.
-    if (left === this.#options.lanesPerTarget - 1) this.#more = true;
+  /** Lanes of a target or tenant that was at its limit were not claimed. */
+  #leave({ target, tenantId }: Lane): void {
+    const [targetWasFull, tenantWasFull] = [this.#targets.leave(target), this.#tenants.leave(tenantId)];
+    if (targetWasFull || tenantWasFull) this.#more = true;
   }
 
   async #workOff(lane: Lane): Promise<void> {

@@ -1,18 +1,17 @@
 import type { ClaimRequest, Completion, Job, Lane, NewJob, Pool, QueueFigures, QueuePort } from "#router/ports.ts";
-import { Batches, persistently } from "./batches.ts";
+import { Batches } from "./batches.ts";
 import type { Sql } from "./client.ts";
-import { within } from "./database.ts";
-import { storeFailure } from "./failures.ts";
 import { json } from "./json.ts";
+import { claimLanes } from "./queue-claim.ts";
 import { finishJobs } from "./queue-finish.ts";
 import { addJobs, type JobRow, jobColumns, jobInput, jobOf } from "./queue-jobs.ts";
+import { queueStatement, STATEMENT_LIMIT_MS } from "./queue-statement.ts";
 import type { Wake } from "./wake.ts";
 
 /** Ends of jobs in one statement. */
 const MAX_FINISH_BATCH = 128;
 /** Ends that may wait for their commit: more than all workers of a node have in hand. */
 const MAX_FINISH_QUEUED = 20_000;
-const STATEMENT_LIMIT_MS = 10_000;
 
 /** A lane that nobody used for so long is removed; it comes again with its next job. */
 const LANE_KEEP_MS = 3_600_000;
@@ -36,15 +35,6 @@ export interface QueueOptions {
 
 /** For the pool of `QueueOptions.sql`. */
 export const WORKER_LOCK_TIMEOUT_MS = 100;
-
-interface LaneRow {
-  readonly key: string;
-  readonly pool: Pool;
-  readonly target: string;
-  readonly tenant_id: string;
-  readonly lease: string;
-  readonly seq: string;
-}
 
 /** The queue of lanes; see docs/adr/0006-lanes-queue.md. */
 export class LaneQueue implements QueuePort {
@@ -75,7 +65,7 @@ export class LaneQueue implements QueuePort {
   async add(jobs: readonly NewJob[]): Promise<number> {
     if (jobs.length === 0) return 0;
     const sql = this.#sql;
-    const [row] = await this.#persistently(
+    const [row] = await queueStatement(
       () => sql<{ readonly added: number }[]>`
         with given as materialized (
           select * from jsonb_to_recordset(${json(jobs.map(jobInput))}::text::jsonb) as g (${jobColumns(sql)})
@@ -91,19 +81,7 @@ export class LaneQueue implements QueuePort {
    * in between would be seen by nobody, and its addition be thought known.
    */
   async claim(request: ClaimRequest): Promise<readonly Lane[]> {
-    const sql = this.#hurried;
-    const lanes = await this.#persistently(
-      () => sql<LaneRow[]>`
-        with due as materialized (
-          select key from q_lanes
-          where pool = ${request.pool} and next_at <= now() and target <> all(${[...request.exceptTargets]}::text[])
-          order by next_at limit ${request.lanes} for no key update skip locked
-        )
-        update q_lanes l set lease = nextval('q_leases'), locked_by = ${this.#nodeId}, touched_at = now(),
-          next_at = now() + ${request.leaseMs}::float8 * interval '1 millisecond'
-        from due where l.key = due.key
-        returning l.key, l.pool, l.target, l.tenant_id, l.lease, l.seq`,
-    );
+    const lanes = await claimLanes(this.#hurried, this.#nodeId, request);
     if (lanes.length === 0) return [];
     const jobs = await this.#jobs(
       lanes.map((lane) => lane.key),
@@ -122,7 +100,7 @@ export class LaneQueue implements QueuePort {
 
   async renew(lane: Lane, leaseMs: number): Promise<boolean> {
     const sql = this.#hurried;
-    const held = await this.#persistently(
+    const held = await queueStatement(
       () => sql`
         update q_lanes set next_at = now() + ${leaseMs}::float8 * interval '1 millisecond', touched_at = now()
         where key = ${lane.key} and lease = ${lane.lease} and locked_by is not null`,
@@ -140,7 +118,7 @@ export class LaneQueue implements QueuePort {
    */
   async recover(): Promise<number> {
     const sql = this.#sql;
-    const freed = await this.#persistently(
+    const freed = await queueStatement(
       () => sql<{ readonly pool: Pool }[]>`
         with due as materialized (
           select key from q_lanes l
@@ -159,7 +137,7 @@ export class LaneQueue implements QueuePort {
   /** Removes lanes that nobody uses; one that gets a job at this moment stays. */
   async prune(): Promise<number> {
     const sql = this.#sql;
-    const gone = await this.#persistently(
+    const gone = await queueStatement(
       () => sql`
         delete from q_lanes where key in (
           select key from q_lanes where next_at is null and touched_at < now() - ${LANE_KEEP_MS} * interval '1 millisecond'
@@ -169,7 +147,7 @@ export class LaneQueue implements QueuePort {
   }
 
   async figures(): Promise<readonly QueueFigures[]> {
-    return await this.#persistently(
+    return await queueStatement(
       () => this.#sql<QueueFigures[]>`
         select pool, count(*) filter (where state = 'queued')::int as queued, count(*) filter (where state = 'dead')::int as dead,
           coalesce(extract(epoch from now() - min(run_at) filter (where state = 'queued' and run_at <= now())) * 1000, 0)::float8
@@ -181,7 +159,7 @@ export class LaneQueue implements QueuePort {
   /** The first due jobs of each lane; one that is not due yet stops those behind it. */
   async #jobs(keys: readonly string[], limit: number): Promise<ReadonlyMap<string, readonly Job[]>> {
     const sql = this.#hurried;
-    const rows = await this.#persistently(
+    const rows = await queueStatement(
       () => sql<JobRow[]>`
         select j.* from unnest(${[...keys]}::text[]) as k (key)
         cross join lateral (
@@ -231,13 +209,5 @@ export class LaneQueue implements QueuePort {
     for (const pool of new Set(due.filter((row) => "due" in row && row.due === true).map((row) => row.pool)))
       this.#wake.wake(pool);
     return lanes.map(() => "released");
-  }
-
-  async #persistently<T>(statement: () => Promise<T>): Promise<T> {
-    try {
-      return await persistently(() => within(statement(), STATEMENT_LIMIT_MS));
-    } catch (error) {
-      throw storeFailure(error);
-    }
   }
 }

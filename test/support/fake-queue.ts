@@ -1,5 +1,6 @@
 import type { CommunicationEvent, EventId } from "#core/event/event.ts";
 import type {
+  ClaimRequest,
   Completion,
   EffectLedgerPort,
   EffectStart,
@@ -9,6 +10,7 @@ import type {
   PlannedEffect,
   Pool,
   QueuePort,
+  Room,
 } from "#router/ports.ts";
 import type { FakeClock } from "#test/support/fake-clock.ts";
 
@@ -60,13 +62,17 @@ export class FakeQueue implements QueuePort, EffectLedgerPort {
     return added;
   }
 
-  async claim({ pool, lanes, jobsPerLane, leaseMs, exceptTargets }: Parameters<QueuePort["claim"]>[0]) {
+  async claim({ pool, lanes, jobsPerLane, leaseMs, perTarget, perTenant }: ClaimRequest) {
     const now = this.#clock.now();
     const claimed: Lane[] = [];
+    const fits = (room: Room | undefined, of: (lane: Lane | NewJob) => string, job: NewJob) =>
+      room === undefined ||
+      claimed.filter((lane) => of(lane) === of(job)).length < (room.left.get(of(job)) ?? room.each);
     for (const [key, lane] of this.#lanes) {
       const first = queued(lane)[0];
       if (claimed.length >= lanes || first === undefined || first.job.pool !== pool) continue;
-      if ((lane.heldUntil ?? 0) > now || first.runAt > now || exceptTargets.includes(first.job.target)) continue;
+      if ((lane.heldUntil ?? 0) > now || first.runAt > now) continue;
+      if (!fits(perTarget, (of) => of.target, first.job) || !fits(perTenant, (of) => of.tenantId, first.job)) continue;
       lane.lease = this.#leases++;
       lane.heldUntil = now + leaseMs;
       const due: FakeJob[] = [];

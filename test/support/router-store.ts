@@ -81,7 +81,7 @@ export function eventOfTime(ms: number, more: Partial<NewEvent> = {}): NewEvent 
 
 /** The next lane of a pool and its first job. */
 export async function nextJob(store: RouterStore, pool: Pool): Promise<{ readonly lane: Lane; readonly job: Job }> {
-  const [lane] = await store.queue.claim({ pool, lanes: 1, jobsPerLane: 10, leaseMs: 60_000, exceptTargets: [] });
+  const [lane] = await store.queue.claim({ pool, lanes: 1, jobsPerLane: 10, leaseMs: 60_000 });
   const [job] = lane?.jobs ?? [];
   if (lane === undefined || job === undefined) throw new Error(`there is nothing to do in the pool ${pool}`);
   return { lane, job };

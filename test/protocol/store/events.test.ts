@@ -106,7 +106,6 @@ test("two thousand at once are each stored once, in few statements, in the order
     lanes: 1,
     jobsPerLane: 5_000,
     leaseMs: 60_000,
-    exceptTargets: [],
   });
   expect(lane?.jobs.map((job) => job.eventId)).toEqual(events.slice(0, 1_900).map((event) => event.eventId));
 });
@@ -222,7 +221,6 @@ async function routeAndSend(event: ReturnType<typeof anEvent>, bad: boolean): Pr
     lanes: 10,
     jobsPerLane: 10,
     leaseMs: 60_000,
-    exceptTargets: [],
   });
   for (const one of lanes) {
     for (const each of one.jobs) {

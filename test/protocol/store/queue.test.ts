@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { eventId } from "#core/event/event.ts";
 import { uuidV7 } from "#core/id.ts";
 import { systemClock } from "#engine/system-clock.ts";
-import type { ClaimRequest, Lane, NewJob, PlannedEffect } from "#router/ports.ts";
+import type { ClaimRequest, Lane, NewJob, PlannedEffect, Room } from "#router/ports.ts";
 import { connect, type Sql } from "#store/client.ts";
 import { LaneQueue, WORKER_LOCK_TIMEOUT_MS } from "#store/queue.ts";
 import { DEFAULT_TENANT } from "#store/tenant.ts";
@@ -37,7 +37,11 @@ function job(lane: string, n: number, more: Partial<NewJob> = {}): NewJob {
   return { lane, pool: "route", target: "t", tenantId: DEFAULT_TENANT, handler: "route", payload: { n }, ...more };
 }
 
-const all: ClaimRequest = { pool: "route", lanes: 100, jobsPerLane: 100, leaseMs: 60_000, exceptTargets: [] };
+const all: ClaimRequest = { pool: "route", lanes: 100, jobsPerLane: 100, leaseMs: 60_000 };
+
+function room(each: number, left: Readonly<Record<string, number>> = {}): Room {
+  return { each, left: new Map(Object.entries(left)) };
+}
 
 async function only(lanes: Promise<readonly Lane[]>): Promise<Lane> {
   const [lane, ...others] = await lanes;
@@ -198,9 +202,37 @@ describe("a lane", () => {
 test("pools and targets that are at their limit are passed over", async () => {
   const one = queue();
   await one.add([job("a", 1, { target: "busy" }), job("b", 1, { target: "free" }), job("c", 1, { pool: "send" })]);
-  expect((await one.claim({ ...all, exceptTargets: ["busy"] })).map((lane) => lane.key)).toEqual(["b"]);
+  expect((await one.claim({ ...all, perTarget: room(9, { busy: 0 }) })).map((lane) => lane.key)).toEqual(["b"]);
   expect((await one.claim(all)).map((lane) => lane.key)).toEqual(["a"]);
   expect((await one.claim({ ...all, pool: "send" })).map((lane) => lane.key)).toEqual(["c"]);
+});
+
+test("a claim takes of a target and of a tenant what there is room for, the oldest first", async () => {
+  const one = queue();
+  const other = newId();
+  const names = (prefix: string, n: number) => Array.from({ length: n }, (_, at) => `${prefix}${at}`);
+  for (const lane of names("a", 5)) await one.add([job(lane, 1, { target: "a" })]);
+  for (const lane of names("b", 5)) await one.add([job(lane, 1, { target: "b" })]);
+  for (const lane of names("c", 5)) await one.add([job(lane, 1, { target: "c", tenantId: other })]);
+  const request = { ...all, perTarget: room(3, { a: 1 }), perTenant: room(4, { [DEFAULT_TENANT]: 3 }) };
+  const keys = (lanes: readonly Lane[]) => lanes.map((lane) => lane.key).toSorted();
+  // Of target a one, of its tenant three, of another tenant's target three.
+  expect(keys(await one.claim(request))).toEqual(["a0", "b0", "b1", "c0", "c1", "c2"]);
+  expect(keys(await one.claim({ ...request, lanes: 2 }))).toEqual(["a1", "b2"]);
+  expect(keys(await one.claim({ ...all, perTenant: room(9, { [DEFAULT_TENANT]: 0 }) }))).toEqual(["c3", "c4"]);
+  expect(keys(await one.claim(all))).toEqual(["a2", "a3", "a4", "b3", "b4"]);
+});
+
+test("a claim looks behind lanes that somebody else has locked", async () => {
+  const one = queue();
+  for (const n of [0, 1, 2, 3, 4, 5]) await one.add([job(`a${n}`, n)]);
+  const other = connect({ url: database.url, connections: 1 });
+  pools.push(other);
+  await other.unsafe("begin; select from q_lanes where key in ('a0', 'a2') for update");
+  const request = { ...all, lanes: 3, perTarget: room(3) };
+  expect((await one.claim(request)).map((lane) => lane.key).toSorted()).toEqual(["a1", "a3", "a4"]);
+  await other.unsafe("commit");
+  expect((await one.claim(request)).map((lane) => lane.key).toSorted()).toEqual(["a0", "a2", "a5"]);
 });
 
 test("two queued jobs with one key are one", async () => {

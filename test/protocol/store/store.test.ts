@@ -55,7 +55,7 @@ test("an event that one life of the daemon was at, the next one takes up at once
   former.queue.onWork((pool) => woken.push(pool));
   await former.intake.accept(event);
   expect(woken).toEqual(["route"]);
-  const claim = { pool: "route", lanes: 1, jobsPerLane: 1, leaseMs: 3_600_000, exceptTargets: [] } as const;
+  const claim = { pool: "route", lanes: 1, jobsPerLane: 1, leaseMs: 3_600_000 } as const;
   expect((await former.queue.claim(claim)).length).toBe(1);
   await former.close();
 

@@ -176,7 +176,7 @@ describe("a delivery", () => {
     const ids: string[] = [];
     for (let n = 0; n < 3; n++) {
       const { begun } = await given();
-      await store.queue.claim({ pool: "deliver", lanes: 9, jobsPerLane: 1, leaseMs: 60_000, exceptTargets: [] });
+      await store.queue.claim({ pool: "deliver", lanes: 9, jobsPerLane: 1, leaseMs: 60_000 });
       const { id } = await store.deliveries.begin(begun);
       if (n === 0) await store.deliveries.attempt(id, { at: NOW, tookMs: 1, status: 200 }, { state: "delivered" });
       ids.push(id);

@@ -455,6 +455,29 @@ describe("a person's message", () => {
   });
 });
 
+test("four slow channels of one tenant leave a quarter of the workers to others", async () => {
+  const send = { type: "send_message", to: "{{payload.phone}}", channel_id: "{{payload.channel}}" } as const;
+  const { world } = await running({
+    channels: [{}, {}, {}, {}],
+    rules: [{ actions: [{ ...send, content: { type: "text", text: "x" } }] }],
+  });
+  const stuck: ((outcome: SendOutcome) => void)[] = [];
+  world.sendOutcomes.push(
+    ...Array.from({ length: 160 }, () => () => new Promise<SendOutcome>((resolve) => stuck.push(resolve))),
+  );
+  for (let person = 0; person < 160; person += 1) {
+    const payload = { phone: `55119${10_000_000 + person}`, channel: `gateway-${1 + (person % 4)}` };
+    await world.intake.accept(fakeEvent({ payload }));
+  }
+  await world.settle();
+  expect(world.sent).toHaveLength(96);
+  while (stuck.length > 0) {
+    for (const answer of stuck.splice(0)) answer({ ok: true, providerMessageId: crypto.randomUUID() });
+    await world.settle();
+  }
+  expect(world.sent).toHaveLength(160);
+});
+
 test("a dry run tells every rule's verdict and every action filled in, and does nothing", async () => {
   const { world, router } = await running({ rules: [{ ...toWebhook, onMatch: "continue" }, toCustomer, toInbox] });
   const report = await router.dryRun(TENANT, {

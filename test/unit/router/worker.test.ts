@@ -2,16 +2,19 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PonteError } from "#core/error.ts";
 import type { Job, NewJob } from "#router/ports.ts";
 import { Stubborn } from "#router/stubborn.ts";
-import { type JobEnd, Worker } from "#router/worker.ts";
+import { type JobEnd, Worker, type WorkerOptions } from "#router/worker.ts";
 import { TENANT } from "#test/support/fake-router-values.ts";
 import { FakeRouterWorld } from "#test/support/fake-router-world.ts";
 
 const AWAY = new PonteError("store_unavailable", "the database is away", { retryable: true });
 const LEASE_MS = 30_000;
+const OTHER_TENANT = "00000000-0000-7000-8000-0000000000ff";
 
 let world: FakeRouterWorld;
 let stubborn: Stubborn;
 let worker: Worker;
+/** Another worker than the one that each test has, with other limits. */
+let make: (more?: Partial<WorkerOptions>) => Worker;
 let done: string[];
 /** What the handler does with a job; by default it is done. */
 let work: (job: Job) => Promise<JobEnd>;
@@ -28,7 +31,9 @@ beforeEach(() => {
     return end;
   };
   const handlers = { try: { run, effectOf: () => undefined } };
-  worker = new Worker({ pool: "send", queue, handlers, lanes: 4, lanesPerTarget: 4, stubborn, clock, log, random });
+  const limits = { lanes: 4, lanesPerTarget: 4, lanesPerTenant: 4 };
+  make = (more = {}) => new Worker({ pool: "send", queue, handlers, ...limits, stubborn, clock, log, random, ...more });
+  worker = make();
 });
 afterEach(async () => {
   await worker.stop();
@@ -172,7 +177,6 @@ describe("a worker", () => {
       lanes: 1,
       jobsPerLane: 9,
       leaseMs: LEASE_MS,
-      exceptTargets: [],
     });
     expect(lane?.jobs.map(({ payload }) => payload["n"])).toEqual(["a2"]);
   });
@@ -187,5 +191,65 @@ describe("a worker", () => {
     stubborn.giveUp();
     await stopped;
     expect(world.queue.counts.queued).toBe(1);
+  });
+
+  test("claims of a target with a backlog no more than it has room for", async () => {
+    worker = make({ lanes: 16, lanesPerTarget: 4, lanesPerTenant: 12 });
+    const claim = world.queue.claim.bind(world.queue);
+    let [claims, claimed, released, most, running] = [0, 0, 0, 0, 0];
+    world.queue.claim = async (request) => {
+      const lanes = await claim(request);
+      claims += 1;
+      claimed += lanes.length;
+      return lanes;
+    };
+    const release = world.queue.release.bind(world.queue);
+    world.queue.release = (lane) => {
+      released += 1;
+      return release(lane);
+    };
+    work = async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await new Promise((resolve) => setImmediate(resolve));
+      running -= 1;
+      return { result: "done" };
+    };
+    await world.queue.add(Array.from({ length: 400 }, (_, n) => job(`lane${n}/`, 1)));
+    worker.start();
+    // Nobody polls: a lane that ends makes room for the next.
+    await expect.poll(() => done.length, { interval: 5 }).toBe(400);
+    await world.settle();
+    expect({ claimed, released, most }).toEqual({ claimed: 400, released: 400, most: 4 });
+    expect(claims).toBeLessThanOrEqual(402);
+  });
+
+  test("leaves room for other tenants, however many targets one has", async () => {
+    worker = make({ lanes: 8, lanesPerTarget: 2, lanesPerTenant: 6 });
+    const ends: (() => void)[] = [];
+    const begun: string[] = [];
+    work = (one) => {
+      begun.push(one.target);
+      return new Promise((resolve) => ends.push(() => resolve({ result: "done" })));
+    };
+    const slow = ["s", "t", "u", "v"].flatMap((target) =>
+      Array.from({ length: 3 }, (_, n) => ({ ...job(`${target}${n}/`, 1), target })),
+    );
+    await world.queue.add(slow);
+    worker.start();
+    await world.settle();
+    expect(begun).toHaveLength(6);
+    await world.queue.add([{ ...job("o/", 1), target: "other", tenantId: OTHER_TENANT }]);
+    await world.settle();
+    expect(begun.at(-1)).toBe("other");
+    // What ends makes room for the tenant that waits.
+    ends[0]?.();
+    await world.settle();
+    expect(begun).toHaveLength(8);
+    while (ends.length > 0) {
+      for (const end of ends.splice(0)) end();
+      await world.settle();
+    }
+    expect(world.queue.counts.queued).toBe(0);
   });
 });
