@@ -56,19 +56,19 @@ export async function startMessages(life: Life, house: MessageHouse): Promise<Ro
     stopped,
   );
   const gateway = client === undefined ? undefined : gatewayParts(house, client);
-  if (gateway !== undefined) {
-    const { onboarding } = gateway;
-    const care = new ChannelCare({ ...shared, tenantId: DEFAULT_TENANT, onboarding });
-    const task = (): Promise<void> => care.look();
-    const chore = new Repeating({ name: "channels", everyMs: LOOK_EVERY_MS, task, clock: systemClock, log });
-    await life.begin("channels", () => started(chore), stopped);
-  }
+  const onboarding = gateway === undefined ? {} : { onboarding: gateway.onboarding };
+  const care = new ChannelCare({ ...shared, ...onboarding, events: store.events, tenantId: DEFAULT_TENANT });
+  const task = (): Promise<void> => care.look();
+  const chore = new Repeating({ name: "channels", everyMs: LOOK_EVERY_MS, task, clock: systemClock, log });
+  // Its first look takes up what waited for the channels that were adopted.
+  await life.begin("channels", () => started(chore), stopped);
   const { ingestion_secret } = config.events;
   return {
     tenantId: DEFAULT_TENANT,
     tenants: store.tenants,
     intake: store.intake,
     events: store.events,
+    parked: store.events,
     rules: store.rules,
     channels: store.channels,
     inbox: store.conversations,

@@ -1,14 +1,17 @@
 import Type from "typebox";
 import { renderSVG } from "uqr";
 import type { Channel } from "#core/channel/channel.ts";
-import type { ChannelDirectoryPort } from "#router/ports.ts";
+import type { ChannelDirectoryPort, ParkedEvents, ParkedEventsPort } from "#router/ports.ts";
 import type { OnboardingPort, QrCode } from "#router/services.ts";
 import type { App } from "./app.ts";
 import { ApiError, refusals } from "./errors.ts";
 import { found, granted, idParams, iso, jsonObject, present, shown, time } from "./wire.ts";
 
 export interface ChannelsParts {
+  /** Whose keys are those of the operators. */
+  readonly tenantId: string;
   readonly channels: ChannelDirectoryPort;
+  readonly parked: ParkedEventsPort;
   readonly onboarding?: OnboardingPort;
 }
 
@@ -32,6 +35,16 @@ const channelSchema = shown(
   "A tenant's connection to WhatsApp.",
 );
 
+const parkedSchema = shown(
+  {
+    provider: Type.String({ description: "wpp_gateway or cloud_api." }),
+    channel_id: Type.String({ description: "The provider's name for the channel." }),
+    count: Type.Integer({ minimum: 1, description: "Events that wait." }),
+    since: time("When the first one came."),
+  },
+  "Events of a channel that nobody has.",
+);
+
 const params = idParams("channel");
 const common = { tags: ["channels"] };
 const one = { 200: channelSchema };
@@ -47,6 +60,17 @@ const schemas = {
         { channels: Type.Array(channelSchema), can_connect: Type.Boolean({ description: "There is a gateway." }) },
         { description: "All of them." },
       ),
+      ...failures,
+    },
+  },
+  parked: {
+    ...common,
+    summary: "Events that wait for their channel to be connected or configured",
+    description:
+      "Messages of a number that ponte has no channel for are kept, and taken up when it gets one. For keys of the operators' tenant; the channels that have waited longest come first, at most 100.",
+    operationId: "listParkedEvents",
+    response: {
+      200: Type.Object({ parked: Type.Array(parkedSchema) }, { description: "By channel." }),
       ...failures,
     },
   },
@@ -114,7 +138,7 @@ const schemas = {
 } as const;
 
 /** `/v1/channels`: connecting WhatsApp numbers, and where they stand. */
-export function channelRoutes(app: App, { channels, onboarding }: ChannelsParts): void {
+export function channelRoutes(app: App, { tenantId: operators, channels, parked, onboarding }: ChannelsParts): void {
   const gateway = (): OnboardingPort => {
     if (onboarding !== undefined) return onboarding;
     throw new ApiError(409, "no_gateway", "No message gateway is configured.", { hint: "Set WPP_GATEWAY_BASE_URL." });
@@ -125,6 +149,12 @@ export function channelRoutes(app: App, { channels, onboarding }: ChannelsParts)
     channels: (await channels.list(tenantId)).map(channelView),
     can_connect: onboarding !== undefined,
   }));
+
+  app.get("/v1/channels/parked", { schema: schemas.parked }, async ({ tenantId }) => {
+    if (tenantId !== operators)
+      throw new ApiError(403, "operators_only", "What belongs to no tenant is shown to ponte's operators.");
+    return { parked: (await parked.parked()).map(parkedView) };
+  });
 
   app.post("/v1/channels", { schema: schemas.enable }, async ({ tenantId, body }, reply) => {
     const wanted = present({ channelId: body.channel_id, name: body.name });
@@ -171,6 +201,13 @@ export function channelView(channel: Channel) {
     updated_at: iso(channel.updatedAt),
   });
 }
+
+const parkedView = ({ provider, channelId, count, since }: ParkedEvents) => ({
+  provider,
+  channel_id: channelId,
+  count,
+  since: iso(since),
+});
 
 /** Always a picture: one is drawn where the gateway gives text only. */
 function qrView({ text, image }: QrCode) {

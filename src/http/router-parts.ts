@@ -5,6 +5,7 @@ import type {
   EventIntakePort,
   EventLogPort,
   InboxPort,
+  ParkedEventsPort,
   RuleStorePort,
   TenantPort,
 } from "#router/ports.ts";
@@ -20,6 +21,8 @@ export interface RouterParts {
   readonly tenants?: TenantPort;
   readonly intake: EventIntakePort;
   readonly events: EventLogPort;
+  /** What came over channels of nobody; shown to that tenant alone, for others could learn from it whom they do not serve. */
+  readonly parked: ParkedEventsPort;
   readonly rules: RuleStorePort;
   readonly channels: ChannelDirectoryPort;
   readonly inbox: InboxPort;

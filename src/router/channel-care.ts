@@ -2,13 +2,15 @@ import type { Instant } from "#core/call/call.ts";
 import type { Channel } from "#core/channel/channel.ts";
 import { PonteError } from "#core/error.ts";
 import type { Clock, Log } from "#engine/ports.ts";
-import type { ChannelDirectoryPort } from "./ports.ts";
+import type { ChannelDirectoryPort, EventLogPort } from "./ports.ts";
 import type { OnboardingPort } from "./services.ts";
 
 export interface ChannelCareOptions {
   readonly tenantId: string;
   readonly channels: Pick<ChannelDirectoryPort, "list" | "change">;
-  readonly onboarding: Pick<OnboardingPort, "refresh"> & {
+  readonly events: Pick<EventLogPort, "unpark">;
+  /** Absent: there is no gateway. */
+  readonly onboarding?: Pick<OnboardingPort, "refresh"> & {
     /** Whether its webhook leads to another address than ours; undefined: ours is not known yet. */
     isElsewhere(channel: Channel): boolean | undefined;
   };
@@ -20,10 +22,13 @@ export interface ChannelCareOptions {
 const LOOK_OFTEN_MS = 15 * 60_000;
 /** What has not changed for longer than that is looked at this often. */
 const LOOK_SELDOM_MS = 60_000;
+/** An event that did not find its channel's owner is committed within this time. */
+const PARKING_MS = 30_000;
 
 /**
  * Looks after a tenant's channels. Until its webhook is set a gateway tells nobody that a code was scanned, so channels without
- * one are asked; and a webhook that leads to where we were before is set again.
+ * one are asked; and a webhook that leads to where we were before is set again. What was parked before a channel had an owner is
+ * taken up, also when its parking and the claim of the channel crossed.
  */
 export class ChannelCare {
   readonly #options: ChannelCareOptions;
@@ -43,6 +48,7 @@ export class ChannelCare {
     if (all) this.#lookedAtAll = now;
     for (const channel of await channels.list(tenantId)) {
       try {
+        if (all || now - channel.updatedAt <= PARKING_MS) await this.#takeUp(channel);
         await this.#connect(channel, all || now - channel.updatedAt <= LOOK_OFTEN_MS);
       } catch (error) {
         if (!(error instanceof PonteError)) throw error;
@@ -51,9 +57,17 @@ export class ChannelCare {
     }
   }
 
+  async #takeUp({ provider, channelId, enabled }: Channel): Promise<void> {
+    const { tenantId, events, log } = this.#options;
+    // Nothing is taken of a number of the gateway that was stopped; one of the Cloud API that is not enabled still receives.
+    if (provider === "wpp_gateway" && !enabled) return;
+    const taken = await events.unpark(provider, channelId, tenantId);
+    if (taken > 0) log.info({ channel_id: channelId, events: taken }, "parked events were taken up");
+  }
+
   async #connect(channel: Channel, due: boolean): Promise<void> {
     const { tenantId, channels, onboarding } = this.#options;
-    if (channel.provider !== "wpp_gateway" || !channel.enabled) return;
+    if (onboarding === undefined || channel.provider !== "wpp_gateway" || !channel.enabled) return;
     if (channel.webhookConfigured) {
       const elsewhere = this.#compared.has(channel.id) ? false : onboarding.isElsewhere(channel);
       if (elsewhere === false) this.#compared.add(channel.id);

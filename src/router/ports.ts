@@ -263,7 +263,7 @@ export interface EventLogPort {
    * @returns how many events; at most `limit`.
    */
   replay(request: ReplayRequest): Promise<number>;
-  /** Gives the parked events of a channel to its tenant and has them routed; returns how many. */
+  /** Gives all parked events of a channel to its tenant and has them routed; returns how many. */
   unpark(provider: Provider, channelId: string, tenantId: string): Promise<number>;
 }
 

@@ -24,7 +24,7 @@ import { addJobs } from "./queue-jobs.ts";
 import { given, telling } from "./reading.ts";
 import type { Wake } from "./wake.ts";
 
-/** Events that one replay may route again. */
+/** Events that one replay may route again, and that one statement takes up of those that are parked. */
 const MAX_REPLAY = 10_000;
 
 /** Conflicting bodies and messages that a trace shows, and channels of nobody. */
@@ -153,6 +153,14 @@ export class EventLog implements EventLogPort, ParkedEventsPort {
 
   /** One that its tenant has under the same key already stays parked. */
   async unpark(provider: Provider, channelId: string, tenantId: string): Promise<number> {
+    for (let all = 0; ; ) {
+      const taken = await this.#unparkSome(provider, channelId, tenantId);
+      if (taken === 0) return all;
+      all += taken;
+    }
+  }
+
+  async #unparkSome(provider: Provider, channelId: string, tenantId: string): Promise<number> {
     const sql = this.#sql;
     return await this.#route(
       () => sql<{ readonly count: number }[]>`
@@ -169,14 +177,16 @@ export class EventLog implements EventLogPort, ParkedEventsPort {
     );
   }
 
-  /** Those that have waited longest first. */
+  /** Those that have waited longest first. What a channel with an owner left parked is a repetition, and waits for nobody. */
   async parked(): Promise<readonly ParkedEvents[]> {
     const rows = await telling(
       this.#sql<
         { readonly provider: Provider; readonly channel_id: string; readonly count: number; readonly since: Date }[]
       >`
-        select provider, channel_id, count(*)::int as count, min(received_at) as since from communication_events
+        select provider, channel_id, count(*)::int as count, min(received_at) as since from communication_events e
         where tenant_id is null and provider is not null and channel_id is not null
+          and not exists (select from tenant_message_channels c
+            where c.provider = e.provider and c.channel_id = e.channel_id)
         group by provider, channel_id order by since limit ${MAX_TRACE_ROWS}`,
     );
     return rows.map(({ provider, channel_id, count, since }) => ({

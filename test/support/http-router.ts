@@ -13,6 +13,7 @@ import type {
   Endpoint,
   Page,
   PageQuery,
+  ParkedEvents,
   ReplayRequest,
   RuleChange,
   RuleDraft,
@@ -36,6 +37,7 @@ export class FakeRouter {
   readonly rules: Rule[] = [];
   readonly changes: RuleChange[] = [];
   readonly channels: Channel[] = [];
+  readonly parked: ParkedEvents[] = [];
   readonly conversations: (Conversation & { readonly tenantId: string })[] = [];
   readonly messages: Message[] = [];
   readonly endpoints: Endpoint[] = [];
@@ -147,6 +149,7 @@ export class FakeRouter {
         },
         unpark: async () => 0,
       },
+      parked: { parked: async () => this.parked },
       rules: this.#rules(),
       channels: {
         find: async (provider, name) =>

@@ -128,6 +128,21 @@ describe("channels", () => {
     });
   });
 
+  test("that nobody has show the operators what waits for them, and nobody else", async () => {
+    router.parked.push({ provider: "cloud_api", channelId: "106540352242922", count: 3, since: 1_760_681_507_000 });
+    expect(await call("GET", "/v1/channels/parked")).toMatchObject({
+      status: 200,
+      json: {
+        parked: [{ provider: "cloud_api", channel_id: "106540352242922", count: 3, since: "2025-10-17T06:11:47.000Z" }],
+      },
+    });
+    const apiKeys = { verify: async () => ({ id: "k2", name: "theirs", tenantId: OTHER_TENANT }) };
+    const theirs = await startHttp(house, { router: router.parts(), apiKeys });
+    const refused = await theirs.get("/v1/channels/parked");
+    await theirs.server.stop();
+    expect(refused).toMatchObject({ status: 403, json: { error: { code: "operators_only" } } });
+  });
+
   test("cannot be connected without a gateway", async () => {
     const { onboarding: _, ...without } = router.parts();
     const bare = await startHttp(house, { router: without });

@@ -162,6 +162,34 @@ test("an event of a channel that nobody has claimed is parked until somebody doe
   expect(job).toMatchObject({ eventId: parked.eventId, payload: { event_id: parked.eventId, repeat: 0 } });
 });
 
+test("all that is parked is taken up, however much it is", async () => {
+  const { tenantId: _, ...parked } = anEvent({ channelId: "stray" });
+  await store.intake.accept(parked);
+  await database.sql`
+    insert into communication_events (event_id, trace_id, idempotency_key, source_system, external_id, event_type, payload,
+      payload_version, digest, provider, channel_id, conversation_key, occurred_at, received_at)
+    select 'evt_' || gen_random_uuid(), trace_id, idempotency_key || n, source_system, external_id || n, event_type, payload,
+      payload_version, digest, provider, channel_id, conversation_key, occurred_at, received_at
+    from communication_events, generate_series(1, 10_000) n`;
+  expect(await store.events.unpark("wpp_gateway", "stray", DEFAULT_TENANT)).toBe(10_001);
+  expect(await store.events.parked()).toEqual([]);
+});
+
+test("a repetition that stays parked though its channel has an owner waits for nobody", async () => {
+  const { tenantId, ...again } = anEvent({ channelId: "stray" });
+  await store.intake.accept({ ...again, ...(tenantId === undefined ? {} : { tenantId }) });
+  await store.intake.accept({ ...again, eventId: anEvent().eventId });
+  await store.channels.put({
+    tenantId: DEFAULT_TENANT,
+    provider: "wpp_gateway",
+    channelId: "stray",
+    state: "new",
+    enabled: true,
+  });
+  expect(await store.events.unpark("wpp_gateway", "stray", DEFAULT_TENANT)).toBe(0);
+  expect(await store.events.parked()).toEqual([]);
+});
+
 test("lists newest first, page by page, by every filter", async () => {
   const events = [
     eventOfTime(1_000, { type: "billing.invoice.overdue", sourceSystem: "erp" }),

@@ -15,6 +15,8 @@ let rows: Channel[];
 let asked: string[];
 /** Channels whose webhook leads to another address than ours; undefined: ours is not known yet. */
 let elsewhere: Set<string> | undefined;
+/** Channels whose parked events were asked for. */
+let unparked: string[];
 let refresh: (id: string) => Promise<void>;
 let care: ChannelCare;
 
@@ -26,7 +28,7 @@ const channels: Pick<ChannelDirectoryPort, "list" | "change"> = {
   },
 };
 
-function make(): ChannelCare {
+function make(withGateway = true): ChannelCare {
   const onboarding = {
     isElsewhere: ({ id }: Channel) => elsewhere?.has(id),
     refresh: async (_: string, id: string) => {
@@ -35,7 +37,14 @@ function make(): ChannelCare {
       return { ok: false, status: 503, code: "gateway_unreachable", message: "x" } as const;
     },
   };
-  return new ChannelCare({ tenantId: TENANT, channels, onboarding, clock, log: quietLog() });
+  const events = {
+    unpark: async (provider: string, channelId: string, tenantId: string) => {
+      expect(tenantId).toBe(TENANT);
+      return unparked.push(`${provider} ${channelId}`);
+    },
+  };
+  const gateway = withGateway ? { onboarding } : {};
+  return new ChannelCare({ tenantId: TENANT, channels, events, ...gateway, clock, log: quietLog() });
 }
 
 const aChannel = (id: string, more: Partial<Channel> = {}): Channel => ({
@@ -50,7 +59,7 @@ const aChannel = (id: string, more: Partial<Channel> = {}): Channel => ({
 
 beforeEach(() => {
   clock = new FakeClock();
-  [rows, asked, elsewhere] = [[], [], new Set()];
+  [rows, asked, unparked, elsewhere] = [[], [], [], new Set()];
   refresh = async () => undefined;
   care = make();
 });
@@ -91,6 +100,30 @@ test("a webhook that leads elsewhere is set again, by each node once", async () 
   expect([asked, rows[0]?.webhookConfigured]).toEqual([["moved"], true]);
   await make().look();
   expect(asked).toEqual(["moved", "moved"]);
+});
+
+test("events that were parked are taken up at the start, also without a gateway, and once a minute", async () => {
+  const updatedAt = clock.now() - 60 * MINUTE_MS;
+  rows = [
+    aChannel("cloud", { provider: "cloud_api", updatedAt }),
+    aChannel("receives", { provider: "cloud_api", enabled: false, updatedAt }),
+    aChannel("stopped", { enabled: false, updatedAt }),
+  ];
+  care = make(false);
+  await care.look();
+  await care.look();
+  expect(unparked).toEqual(["cloud_api cloud", "cloud_api receives"]);
+  clock.advance(MINUTE_MS);
+  await care.look();
+  expect(unparked).toHaveLength(4);
+});
+
+test("events that are parked in the moment in which their channel gets an owner are taken up at once", async () => {
+  await care.look();
+  rows = [aChannel("new", { state: "qr" })];
+  await care.look();
+  await care.look();
+  expect(unparked).toEqual(["wpp_gateway new", "wpp_gateway new"]);
 });
 
 test("what is wrong with one channel does not keep it from the next", async () => {
