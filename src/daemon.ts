@@ -19,10 +19,10 @@ import { Life, started, stopped } from "./life.ts";
 import { startMessages } from "./messages.ts";
 import {
   apiKey,
+  cleaning,
   graphClient,
   type House,
   pagesOf,
-  prune,
   readyChecks,
   type StartedAgent,
   sipPeers,
@@ -75,7 +75,6 @@ export interface DaemonObservations {
 const SWEEP_EVERY_MS = 2_000;
 /** Webhooks that a dead node acknowledged are worth something for less than a minute. */
 const RECOVER_EVERY_MS = 5_000;
-const PRUNE_EVERY_MS = 3_600_000;
 
 /**
  * The whole daemon: makes the parts, joins them, starts them in order and stops them in reverse. The one place that knows
@@ -123,7 +122,7 @@ export class Daemon {
     );
     this.#receiver = receiver;
     await this.#chore("recover", RECOVER_EVERY_MS, () => receiver.recover());
-    await this.#chore("prune", PRUNE_EVERY_MS, () => prune(store, config.events.keep_days));
+    await this.#life.begin("cleaning", () => started(cleaning(store, config.events.keep_days, log)), stopped);
     const http = this.#httpServer({ store, media, sip: edge, switchboard, receiver, router });
     const { url } = await this.#life.begin(
       "http",

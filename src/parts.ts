@@ -11,6 +11,7 @@ import type { MediaPlane } from "#media/plane/media-plane.ts";
 import type { SipEdge } from "#sip/edge.ts";
 import { SipAgent, type SipAgentAddresses } from "#sip-agent/agent.ts";
 import { peerList } from "#sip-agent/transport/address.ts";
+import { Cleaning } from "#store/cleaning.ts";
 import type { Store } from "#store/store.ts";
 import { GraphClient } from "#whatsapp/graph.ts";
 import { WebhookReceiver } from "#whatsapp/receiver.ts";
@@ -129,16 +130,23 @@ async function answers(probe: Promise<void>): Promise<boolean> {
 
 /** Bodies of webhooks are personal data; Meta repeats one for at most a week, so that a duplicate is known that long. */
 const KEEP_WEBHOOKS_DAYS = 7;
-/** Events that one run forgets at most, so that a first run after a long time does not hold the database up. */
-const PRUNE_EVENTS = 10_000;
 const DAY_MS = 86_400_000;
 
 /** Forgets what is older than it has to be known. */
-export async function prune(store: Store, keepEventsDays: number): Promise<void> {
+export function cleaning(store: Store, keepEventsDays: number, log: Log): Cleaning {
   const before = (days: number): Date => new Date(Date.now() - days * DAY_MS);
-  await store.inbox.prune(before(KEEP_WEBHOOKS_DAYS));
-  await store.events.prune(before(keepEventsDays), PRUNE_EVENTS);
-  await store.queue.prune();
+  return new Cleaning({
+    removals: [
+      (limit) => store.queue.prune(limit),
+      (limit) => store.events.prune(before(keepEventsDays), limit),
+      (limit) => store.effects.prune(before(keepEventsDays), limit),
+      (limit) => store.deliveries.prune(before(keepEventsDays), limit),
+      (limit) => store.queue.pruneDead(before(keepEventsDays), limit),
+      (limit) => store.inbox.prune(before(KEEP_WEBHOOKS_DAYS), limit),
+    ],
+    clock: systemClock,
+    log,
+  });
 }
 
 /** With a key of its own from the environment, sessions of the pages outlive a restart. */

@@ -9,6 +9,9 @@ import type { Wake } from "./wake.ts";
 /** What is kept of an answer, characters. */
 const MAX_RESPONSE_LENGTH = 4_000;
 
+/** For the first id of an instant. */
+const NO_CHANCE = new Uint8Array(16);
+
 interface DeliveryRow {
   readonly id: string;
   readonly tenant_id: string;
@@ -169,6 +172,19 @@ export class DeliveryStore implements DeliveryStorePort {
     const count = row?.count ?? 0;
     if (count > 0) this.#wake.wake("deliver");
     return count;
+  }
+
+  /** Forgets those that began before `before` and whose events are gone. */
+  async prune(before: Date, limit: number): Promise<number> {
+    const gone = await telling(
+      this.#sql`
+        delete from deliveries where id in (
+          select id from deliveries d
+          where id < ${uuidV7(before.getTime(), NO_CHANCE)} and state <> 'pending'
+            and not exists (select from communication_events c where c.event_id = d.event_id)
+          order by id limit ${limit} for update skip locked)`,
+    );
+    return gone.count;
   }
 
   /** Deliveries of one event, for its trace. */

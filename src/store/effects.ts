@@ -53,6 +53,17 @@ export class EffectLedger implements EffectLedgerPort {
     });
   }
 
+  /** Forgets replies of people that were settled before `before`; effects of events go with their events. */
+  async prune(before: Date, limit: number): Promise<number> {
+    const gone = await telling(
+      this.#sql`
+        delete from effects where key in (
+          select key from effects where event_id is null and settled_at < ${before}
+          order by settled_at limit ${limit} for update skip locked)`,
+    );
+    return gone.count;
+  }
+
   start(key: string): Promise<EffectStart> {
     return this.#starting.put(key);
   }

@@ -1,6 +1,7 @@
 import type { Provider } from "#core/channel/channel.ts";
-import type { CommunicationEvent, EventId, EventStatus } from "#core/event/event.ts";
+import { type CommunicationEvent, type EventId, type EventStatus, eventId } from "#core/event/event.ts";
 import { isTypePattern, typePatternSource } from "#core/event/type-pattern.ts";
+import { uuidV7 } from "#core/id.ts";
 import type { JsonObject } from "#core/json.ts";
 import { handler } from "#router/jobs.ts";
 import type {
@@ -35,6 +36,9 @@ const MAX_LOAD_BATCH = 64;
 /** More than all workers and pages of a node can ask for at once. */
 const MAX_LOADS_QUEUED = 10_000;
 const STATEMENT_LIMIT_MS = 10_000;
+
+/** For the first id of an instant. */
+const NO_CHANCE = new Uint8Array(16);
 
 interface Loaded {
   readonly event: CommunicationEvent | undefined;
@@ -197,18 +201,33 @@ export class EventLog implements EventLogPort, ParkedEventsPort {
     }));
   }
 
-  /** Forgets what was settled before `before`, with its effects; a repetition that comes later than that is taken for new. */
+  /**
+   * Forgets what came before `before`, whatever became of it, with its effects, deliveries and dead letters; a repetition that
+   * comes later than that is taken for new. What still has work to do stays, and so do messages and conversations.
+   *
+   * Ids sort by time, so that they find the oldest. The status is looked at again when the row is locked, unlike the jobs: one
+   * that is being replayed is `received`.
+   */
   async prune(before: Date, limit: number): Promise<number> {
     const sql = this.#sql;
     const gone = await telling(
-      sql`
+      persistently(
+        () => sql`
         with old as materialized (
-          select event_id from communication_events
-          where received_at < ${before} and status in ('processed', 'ignored') order by event_id limit ${limit}
+          select event_id from communication_events c
+          where event_id < ${eventId(uuidV7(before.getTime(), NO_CHANCE))} and received_at < ${before}
+            and (status <> 'received' or tenant_id is null)
+            and not exists (select from q_jobs j where j.event_id = c.event_id and j.state = 'queued')
+          order by event_id limit ${limit} for update skip locked
         ), effects_gone as (
           delete from effects e using old where e.event_id = old.event_id
+        ), deliveries_gone as (
+          delete from deliveries d using old where d.event_id = old.event_id
+        ), jobs_gone as (
+          delete from q_jobs j using old where j.event_id = old.event_id and j.state = 'dead'
         )
         delete from communication_events c using old where c.event_id = old.event_id`,
+      ),
     );
     return gone.count;
   }

@@ -137,8 +137,10 @@ export class WebhookInbox implements WebhookInboxPort {
   }
 
   /** Forgets what was worked off before `before`; a repetition that comes later than that is taken for new. */
-  async prune(before: Date): Promise<number> {
-    const gone = await this.#options.sql`delete from webhook_inbox where processed_at < ${before}`;
+  async prune(before: Date, limit: number): Promise<number> {
+    const gone = await this.#options.sql`
+      delete from webhook_inbox where id in (
+        select id from webhook_inbox where processed_at < ${before} limit ${limit} for update skip locked)`;
     return gone.count;
   }
 

@@ -14,9 +14,7 @@ const MAX_FINISH_BATCH = 128;
 const MAX_FINISH_QUEUED = 20_000;
 
 /** A lane that nobody used for so long is removed; it comes again with its next job. */
-const LANE_KEEP_MS = 3_600_000;
-/** Lanes removed at once. */
-const LANE_PRUNE_LIMIT = 10_000;
+const LANE_KEEP_MS = 60_000;
 
 export interface QueueOptions {
   /**
@@ -134,14 +132,28 @@ export class LaneQueue implements QueuePort {
     return freed.length;
   }
 
-  /** Removes lanes that nobody uses; one that gets a job at this moment stays. */
-  async prune(): Promise<number> {
+  /** Removes empty lanes that nobody uses; one that gets a job at this moment stays. */
+  async prune(limit: number): Promise<number> {
     const sql = this.#sql;
     const gone = await queueStatement(
       () => sql`
         delete from q_lanes where key in (
-          select key from q_lanes where next_at is null and touched_at < now() - ${LANE_KEEP_MS} * interval '1 millisecond'
-          order by key limit ${LANE_PRUNE_LIMIT} for update skip locked)`,
+          select key from q_lanes l
+          where next_at is null and touched_at < now() - ${LANE_KEEP_MS} * interval '1 millisecond'
+            and not exists (select from q_jobs j where j.lane = l.key and j.state = 'queued')
+          order by touched_at limit ${limit} for update skip locked)`,
+    );
+    return gone.count;
+  }
+
+  /** Forgets what was given up before `before`. */
+  async pruneDead(before: Date, limit: number): Promise<number> {
+    const sql = this.#sql;
+    const gone = await queueStatement(
+      () => sql`
+        delete from q_jobs where id in (
+          select id from q_jobs where state = 'dead' and dead_at < ${before}
+          order by dead_at limit ${limit} for update skip locked)`,
     );
     return gone.count;
   }

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import type { EventId } from "#core/event/event.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import { effectKey, laneKey } from "#router/jobs.ts";
 import type { PlannedEffect } from "#router/ports.ts";
@@ -307,13 +308,65 @@ test("a replay of many takes the oldest first, up to its limit", async () => {
   expect(rows.map((row) => row["event_id"])).toEqual(events.slice(0, 3).map((event) => event.eventId));
 });
 
-test("forgets what was settled long ago, and nothing else", async () => {
-  const events = [anEvent(), anEvent()];
-  for (const event of events) await store.intake.accept(event);
-  await routeAndSend(events[0] ?? anEvent(), false);
-  expect(await store.events.prune(new Date(), 100)).toBe(1);
-  expect((await store.events.list(all)).items.map((event) => event.eventId)).toEqual([events[1]?.eventId]);
-  expect(await database.sql`select count(*)::int as left from effects`).toEqual([{ left: 0 }]);
+test("forgets what is old, whatever became of it, but not what still has work to do", async () => {
+  const ends = ["processed", "ignored", "dead", "failed", "routed", "retried", "waiting"] as const;
+  const events = new Map(ends.map((end) => [end, anEvent({ externalId: end })]));
+  for (const event of events.values()) await store.intake.accept(event);
+  const { tenantId: _, ...ofNobody } = anEvent({ externalId: "parked", channelId: "of nobody" });
+  await store.intake.accept(ofNobody);
+  const { sql } = database;
+  const idOf = (end: (typeof ends)[number]) => events.get(end)?.eventId ?? "";
+  const [id] = [idOf("dead")];
+  await sql`update communication_events set status = external_id
+    where external_id in ('processed', 'ignored', 'dead', 'failed', 'routed')`;
+  await sql`update communication_events set status = 'failed' where external_id = 'retried'`;
+  await sql`delete from q_jobs where event_id not in (${id}, ${idOf("retried")}, ${idOf("waiting")})`;
+  await sql`update q_jobs set state = 'dead', dead_at = now() where event_id = ${id}`;
+  await sql`insert into effects (key, event_id, step, kind, state) values ('x', ${id}, '0', 'webhook', 'dead')`;
+  const begun = { key: "x", tenantId: DEFAULT_TENANT, endpointId: newId() };
+  const delivery = await store.deliveries.begin({ ...begun, eventId: id as EventId });
+  await store.deliveries.attempt(delivery.id, { at: 1, tookMs: 1, status: 500 }, { state: "dead" });
+
+  expect(await store.events.prune(new Date(Date.now() - 60_000), 100)).toBe(0);
+  expect(await store.events.prune(new Date(Date.now() + 1_000), 4)).toBe(4);
+  expect(await store.events.prune(new Date(Date.now() + 1_000), 4)).toBe(2);
+  const left = await sql`select external_id from communication_events order by external_id`;
+  expect(left.map((row) => row["external_id"])).toEqual(["retried", "waiting"]);
+  const jobs = await sql`select event_id from q_jobs order by id`;
+  expect(jobs.map((row) => row["event_id"])).toEqual([idOf("retried"), idOf("waiting")]);
+  for (const table of ["effects", "deliveries", "delivery_attempts"])
+    expect(await sql`select count(*)::int as left from ${sql(table)}`).toEqual([{ left: 0 }]);
+});
+
+test("an event that is replayed while it is forgotten stays", async () => {
+  const event = anEvent();
+  await store.intake.accept(event);
+  await routeAndSend(event, false);
+  const other = connect({ url: database.url, connections: 1 });
+  await other.unsafe("begin");
+  await other`update communication_events set status = 'received' where event_id = ${event.eventId}`;
+  expect(await store.events.prune(new Date(Date.now() + 1_000), 10)).toBe(0);
+  await other.unsafe("commit");
+  expect(await store.events.prune(new Date(Date.now() + 1_000), 10)).toBe(0);
+  await other.end();
+});
+
+test("replies of people and deliveries of events that are gone are forgotten by their age", async () => {
+  const { sql } = database;
+  await sql`insert into effects (key, step, kind, state, settled_at) values
+    ('old', 'reply', 'send_message', 'done', now() - interval '2 days'),
+    ('new', 'reply', 'send_message', 'done', now()), ('open', 'reply', 'send_message', 'started', null)`;
+  const before = new Date(Date.now() - 86_400_000);
+  expect([await store.effects.prune(before, 9), await store.effects.prune(before, 9)]).toEqual([1, 0]);
+  const delivery = { tenantId: DEFAULT_TENANT, endpointId: newId() };
+  const event = anEvent();
+  await store.intake.accept(event);
+  const gone = await store.deliveries.begin({ ...delivery, key: "1", eventId: anEvent().eventId });
+  const kept = await store.deliveries.begin({ ...delivery, key: "2", eventId: event.eventId });
+  for (const { id } of [gone, kept]) await store.deliveries.attempt(id, { at: 1, tookMs: 1 }, { state: "delivered" });
+  expect(await store.deliveries.prune(before, 9)).toBe(0);
+  expect(await store.deliveries.prune(new Date(Date.now() + 1_000), 9)).toBe(1);
+  expect((await store.deliveries.list(all)).items.map((one) => one.id)).toEqual([kept.id]);
 });
 
 // ── The ledger ─────────────────────────────────────────────────────────────────────────────────────────────────────────

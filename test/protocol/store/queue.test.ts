@@ -186,16 +186,31 @@ describe("a lane", () => {
     expect(await next.recover()).toBe(0);
   });
 
-  test("that nobody used for an hour is removed", async () => {
+  test("that is empty and that nobody used for a minute is removed", async () => {
     const one = queue();
-    await one.add([job("a", 1), job("b", 1)]);
+    await one.add([job("a", 1), job("b", 1), job("c", 1), job("d", 1)]);
     const lanes = await one.claim(all);
     for (const lane of lanes)
-      for (const each of lane.jobs) if (lane.key === "a") await one.finish({ lane, job: each, result: "done" });
+      for (const each of lane.jobs) if ("acd".includes(lane.key)) await one.finish({ lane, job: each, result: "done" });
     await Promise.all(lanes.map((lane) => one.release(lane)));
-    await database.sql`update q_lanes set touched_at = now() - interval '2 hours'`;
-    expect(await one.prune()).toBe(1);
+    await database.sql`update q_lanes set touched_at = now() - interval '2 minutes' where key <> 'c'`;
+    // One that was forgotten although it has work is left for `recover`.
+    await database.sql`update q_lanes set next_at = null where key = 'b'`;
+    expect([await one.prune(1), await one.prune(9), await one.prune(9)]).toEqual([1, 1, 0]);
+    expect(await database.sql`select key from q_lanes order by key`).toEqual([{ key: "b" }, { key: "c" }]);
+    expect(await one.recover()).toBe(1);
     expect(numbers(await only(one.claim(all)))).toEqual([1]);
+  });
+
+  test("whose dead letters are old loses them, and nothing else", async () => {
+    const one = queue();
+    await one.add([job("a", 1), job("b", 1), job("c", 1)]);
+    for (const lane of await one.claim(all))
+      for (const each of lane.jobs)
+        if (lane.key !== "c") await one.finish({ lane, job: each, result: "dead", error: "x" });
+    await database.sql`update q_jobs set dead_at = now() - interval '2 days' where lane = 'a'`;
+    expect(await one.pruneDead(new Date(Date.now() - 86_400_000), 9)).toBe(1);
+    expect(await database.sql`select lane from q_jobs order by lane`).toEqual([{ lane: "b" }, { lane: "c" }]);
   });
 });
 
