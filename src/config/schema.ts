@@ -109,7 +109,10 @@ const channels = list(
       description: "Meta's id of the business number (not the number itself).",
     }),
     name: maybeText({ says: "A name for people." }),
-    enabled: flag({ default: true, says: "Takes calls of this channel." }),
+    enabled: flag({
+      default: true,
+      says: "Takes calls of this channel and sends messages over it; what people write to it is taken either way.",
+    }),
     handler: Type.Optional(oneOf(["bridge", "reject"], { says: "Overrides calling.handler." })),
     trunk: maybeText({ says: "Overrides calling.trunk." }),
     target: maybeText({ says: "Overrides calling.target." }),

@@ -105,6 +105,8 @@ const schemas = {
   disable: {
     ...common,
     summary: "Stop using a channel",
+    description:
+      "Nothing is sent over it any more. What comes over it is answered, so that the gateway does not repeat it, and dropped; connecting it again ends that.",
     operationId: "disableChannel",
     params,
     response: { ...one, ...failures },

@@ -10,7 +10,8 @@ const MAX_KEPT = 5_000;
 
 /**
  * Finds the channels of webhooks. Only what was found is remembered: a channel that nobody has claimed yet may be claimed in
- * the next moment, and its events must not be parked after those that wait were taken up.
+ * the next moment, and its events must not be parked after those that wait were taken up. Nor is one that is switched off: what
+ * comes after it was switched on again must not be lost.
  */
 export class ChannelCache {
   readonly #channels: Pick<ChannelDirectoryPort, "find">;
@@ -29,7 +30,7 @@ export class ChannelCache {
     if (kept !== undefined && kept.until > this.#clock.now()) return kept.channel;
     const channel = await this.#channels.find(provider, channelId);
     this.#kept.delete(key);
-    if (channel === undefined) return undefined;
+    if (channel === undefined || !channel.enabled) return channel;
     if (this.#kept.size >= MAX_KEPT) this.#kept.clear();
     this.#kept.set(key, { channel, until: this.#clock.now() + KEPT_MS });
     return channel;

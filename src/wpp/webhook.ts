@@ -43,6 +43,7 @@ type Count =
   | "conflicts"
   | "parked"
   | "ignored"
+  | "switched_off"
   | "problems"
   | "unauthorised"
   | "unreadable"
@@ -57,6 +58,12 @@ const MAX_BYTES_IN_PROGRESS = 128 * 1_048_576;
 /** How long a deferred answer waits for the processing before it is a 503, and how often it looks. */
 const DEFER_WAIT_MS = 2_000;
 const DEFER_LOOK_MS = 100;
+
+interface Placed {
+  readonly envelope: Envelope;
+  readonly channelId: string | undefined;
+}
+type Channels = ReadonlyMap<string, Channel | undefined>;
 
 type Answer = Awaited<ReturnType<GatewayWebhookPort["receive"]>>;
 
@@ -116,7 +123,19 @@ export class GatewayWebhook implements GatewayWebhookPort {
     if (envelopes.length === 0) return this.#refuse("unreadable", unreadable);
     if (tooMany) return this.#refuse("too_large", tooMuch);
     if (placed.some(({ channelId }) => channelId === undefined)) return this.#refuse("unreadable", noChannel);
-    return this.#take(placed, traceIdOf(request.headers["traceparent"]));
+    const channels = await this.#channelsOf(placed);
+    const wanted = placed.filter(({ channelId = "" }) => channels.get(channelId)?.enabled !== false);
+    this.#count("switched_off", placed.length - wanted.length);
+    // A gateway repeats what is not answered with 2xx, and lets what stands behind it wait.
+    if (wanted.length === 0) return { ok: true, events: 0 };
+    return this.#take(wanted, channels, traceIdOf(request.headers["traceparent"]));
+  }
+
+  async #channelsOf(placed: readonly Placed[]): Promise<Channels> {
+    const channels = new Map<string, Channel | undefined>();
+    for (const { channelId = "" } of placed)
+      if (!channels.has(channelId)) channels.set(channelId, await this.#channels.find("wpp_gateway", channelId));
+    return channels;
   }
 
   /** Whether the sender may speak for a channel: by its own secret, or by one of the gateway's. */
@@ -132,10 +151,7 @@ export class GatewayWebhook implements GatewayWebhookPort {
     return false;
   }
 
-  async #take(
-    placed: readonly { readonly envelope: Envelope; readonly channelId: string | undefined }[],
-    traceId: TraceId | undefined,
-  ): Promise<Answer> {
+  async #take(placed: readonly Placed[], channels: Channels, traceId: TraceId | undefined): Promise<Answer> {
     const receivedAt = this.#options.clock.now();
     const drafts: EventDraft[] = [];
     const problems: string[] = [];
@@ -152,9 +168,6 @@ export class GatewayWebhook implements GatewayWebhookPort {
       this.#options.log.warn({ problems: problems.slice(0, 10) }, "gateway webhook was not understood");
     if (problems.length > 0 && drafts.length + ignored === 0)
       return this.#refuse("unreadable", { ...unreadable, message: problems.slice(0, 3).join("; ") });
-    const channels = new Map<string, Channel | undefined>();
-    for (const { channelId = "" } of drafts)
-      if (!channels.has(channelId)) channels.set(channelId, await this.#channels.find("wpp_gateway", channelId));
     // Started at once and in order; the first failure is the answer, when all have ended.
     const ends = await Promise.allSettled(
       drafts.map((draft) => this.#accept(draft, channels.get(draft.channelId ?? ""), receivedAt, traceId)),

@@ -21,6 +21,10 @@ export interface Channel {
   readonly channelId: string;
   /** For people. */
   readonly name?: string;
+  /**
+   * False: nothing is sent over it. What comes over one of a gateway is answered and dropped, until it is switched on again; what
+   * people write to one of the Cloud API is taken, and only its calls are not.
+   */
   readonly enabled: boolean;
   readonly state: ChannelState;
   /** The business number, digits, as soon as it is known. */

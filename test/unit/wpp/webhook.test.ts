@@ -19,6 +19,7 @@ let events: NewEvent[];
 let failure: Error | undefined;
 let secrets: Record<string, string>;
 let status: EventStatus;
+let stopped: Set<string>;
 let clock: FakeClock;
 let log: ReturnType<typeof quietLog>;
 let webhook: GatewayWebhook;
@@ -37,7 +38,9 @@ function make(options: Partial<GatewayWebhookOptions> = {}): GatewayWebhook {
     channels: {
       find: async (_, channelId) => {
         const tenantId = Object.hasOwn(owners, channelId) ? owners[channelId] : undefined;
-        return tenantId === undefined ? undefined : ({ id: channelId, channelId, tenantId } as Channel);
+        return tenantId === undefined
+          ? undefined
+          : ({ id: channelId, channelId, tenantId, enabled: !stopped.has(channelId) } as Channel);
       },
       secret: async (id) => secrets[id],
     },
@@ -52,6 +55,7 @@ function make(options: Partial<GatewayWebhookOptions> = {}): GatewayWebhook {
 
 beforeEach(() => {
   [events, failure, status] = [[], undefined, "received"];
+  stopped = new Set();
   secrets = { clinic: "clinic secret", school: "school secret" };
   clock = new FakeClock();
   log = quietLog();
@@ -140,6 +144,24 @@ test.each([
 ])("%s from the gateway itself: %#", async (_, body, expected) => {
   expect(await send({ body, secret: "gateway secret" })).toMatchObject({ ok: false, status: expected });
   expect(events).toEqual([]);
+});
+
+test("what comes over a channel that was stopped is counted, and neither taken nor asked for again", async () => {
+  expect(await send({ channel: "clinic", secret: "clinic secret" })).toEqual({ ok: true, events: 1 });
+  stopped.add("clinic");
+  clock.advance(10_000);
+  const second = { ...message, data: { ...message.data, id: "m2" } };
+  expect(await send({ body: second, channel: "clinic", secret: "clinic secret" })).toEqual({ ok: true, events: 0 });
+  const unreadable = { ...message, data: {} };
+  expect(await send({ body: unreadable, secret: "gateway secret" })).toEqual({ ok: true, events: 0 });
+  expect(await send({ body: second, channel: "clinic", secret: "guess" })).toMatchObject({ status: 401 });
+  const both = [second, { ...second, channel: "school" }];
+  expect(await send({ body: both, secret: "gateway secret" })).toEqual({ ok: true, events: 1 });
+  expect(events.map(({ channelId }) => channelId)).toEqual(["clinic", "school"]);
+  expect(webhook.counters).toMatchObject({ accepted: 2, switched_off: 3 });
+  // At once: what comes after it was switched on again must not be lost.
+  stopped.clear();
+  expect(await send({ body: second, channel: "clinic", secret: "clinic secret" })).toEqual({ ok: true, events: 1 });
 });
 
 test("what is only partly understood is taken in part", async () => {
