@@ -158,7 +158,7 @@ function gatewayParts(house: MessageHouse, client: WppGatewayClient): GatewayPar
       ...shared,
       gateway: client,
       events: store.events,
-      severalChannels: false,
+      channelsPerTenant: config.wpp.channels_per_tenant,
       get webhookUrl() {
         const base = config.wpp.webhook_url ?? house.httpUrl();
         return base === undefined ? undefined : `${base.replace(/\/+$/, "")}/api/whatsapp/webhook`;

@@ -244,6 +244,11 @@ const wpp = section(
     webhook_url: maybeText({
       says: "Address at which the gateway reaches ponte's HTTP port, such as https://ponte.example; without it that of http.",
     }),
+    channels_per_tenant: whole(1, 100, {
+      default: 1,
+      unit: "channels",
+      says: "Channels of the gateway that a tenant may connect; each but the first is connected with an id of its own.",
+    }),
     webhook_secret_required: flag({
       default: true,
       says: "Refuses webhooks of the gateway that prove nothing; switch it off only where nobody else can reach the port.",

@@ -15,8 +15,8 @@ export interface OnboardingOptions {
   readonly intake: EventIntakePort;
   /** Our own address as the gateway reaches it, `https://ponte.example/api/whatsapp/webhook`; without it no webhook is set. */
   readonly webhookUrl?: string | undefined;
-  /** A tenant may have more than one channel of the gateway. */
-  readonly severalChannels: boolean;
+  /** Channels of the gateway that a tenant may have. */
+  readonly channelsPerTenant: number;
   readonly clock: Clock;
   readonly log: Log;
   readonly randomBytes: (count: number) => Uint8Array;
@@ -24,6 +24,8 @@ export interface OnboardingOptions {
 
 const PROVIDER = "wpp_gateway";
 const SECRET_BYTES = 32;
+/** Channels that a refusal names. */
+const MAX_NAMED = 5;
 /** Where a channel's metadata keep the address that its webhook was set to. */
 const WEBHOOK_URL = "webhook_url";
 
@@ -48,8 +50,7 @@ export class Onboarding implements OnboardingPort {
     const mine = (await channels.list(tenantId)).filter(({ provider }) => provider === PROVIDER);
     const known =
       request.channelId === undefined ? mine[0] : mine.find(({ channelId }) => channelId === request.channelId);
-    if (known === undefined && mine.length > 0 && !this.#options.severalChannels)
-      return refusal(409, "channel_exists", `This tenant has the channel ${mine[0]?.channelId} already.`);
+    if (known === undefined && mine.length >= this.#options.channelsPerTenant) return this.#tooMany(mine);
     const channelId = known?.channelId ?? request.channelId ?? nameOf(tenantId);
     const named = request.name === undefined ? {} : { name: request.name };
     // The gateway may have made it anew since, and then knows nothing of our webhook.
@@ -94,6 +95,13 @@ export class Onboarding implements OnboardingPort {
     if ((await this.#mine(tenantId, id)) === undefined) return unknown;
     const changed = await this.#options.channels.change(id, { enabled: false });
     return changed === undefined ? unknown : { ok: true, value: changed };
+  }
+
+  #tooMany(mine: readonly Channel[]): Refusal {
+    const { channelsPerTenant } = this.#options;
+    const names = mine.slice(0, MAX_NAMED).map(({ channelId }) => channelId);
+    const message = `This tenant has ${mine.length} of ${channelsPerTenant} channels already: ${names.join(", ")}.`;
+    return refusal(409, "channel_exists", message, "Raise wpp.channels_per_tenant to connect another one.");
   }
 
   /** Whether the channel's webhook was set to another address than ours is now; undefined: ours is not known. */

@@ -7,7 +7,7 @@ let it: MessageWorld;
 let channel: Row;
 
 beforeAll(async () => {
-  it = await MessageWorld.start();
+  it = await MessageWorld.start({ settings: { wpp: { channels_per_tenant: 2 } } });
   channel = await it.onboard("Front desk");
 });
 
@@ -77,6 +77,16 @@ describe("a number of the gateway", () => {
     expect(read).toMatchObject({ sent_at: expect.any(String), delivered_at: expect.any(String) });
     const messages = await it.list(`/v1/conversations/${id}/messages`, "messages");
     expect(messages.map(textOf)).toEqual(["Sim, até as 18 h.", "Alô?", "Bom dia! Vocês abrem hoje?"]);
+  });
+
+  test("can have as many beside it as are configured", async () => {
+    const second = await it.ask("POST", "/v1/channels", { channel_id: "second" });
+    expect(await it.api("POST", "/v1/channels", { channel_id: "third" })).toMatchObject({
+      status: 409,
+      body: { error: { code: "channel_exists", hint: expect.stringContaining("wpp.channels_per_tenant") } },
+    });
+    // The rules of the next tests send over the only one that is enabled.
+    expect(await it.ask("POST", `/v1/channels/${second["id"]}/disable`)).toMatchObject({ enabled: false });
   });
 
   test("that loses its connection says so, and brings what was written meanwhile when it is back", async () => {

@@ -98,7 +98,7 @@ beforeEach(async () => {
     gateway: client,
     events: { unpark: async () => 0 },
     webhookUrl: hook.url,
-    severalChannels: false,
+    channelsPerTenant: 1,
   });
   const webhook = new GatewayWebhook({ ...shared, secrets: [], secretRequired: true });
   hook.answer = async ({ url, headers, body }) => {

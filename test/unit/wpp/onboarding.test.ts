@@ -96,7 +96,7 @@ function make(options: Partial<OnboardingOptions> = {}): Onboarding {
       },
     },
     webhookUrl: "https://ponte.example/api/whatsapp/webhook/",
-    severalChannels: false,
+    channelsPerTenant: 1,
     clock: new FakeClock(),
     log,
     randomBytes: (count) => new Uint8Array(count).fill(5),
@@ -256,14 +256,19 @@ test("a webhook that leads to where ponte was before is set again", async () => 
   expect(channels.rows.get(channel.id)?.metadata).toEqual({ webhook_url: webhooks[1]?.url });
 });
 
-test("one channel per tenant, unless several are allowed; and none of another tenant", async () => {
+test("as many channels per tenant as are configured, and none of another tenant", async () => {
   const channel = await enabled();
   expect(await onboarding.enable(tenant, { channelId: "second" })).toMatchObject({
     ok: false,
     status: 409,
     code: "channel_exists",
+    message: "This tenant has 1 of 1 channels already: ponte-00000000abcd.",
+    hint: expect.stringContaining("wpp.channels_per_tenant"),
   });
-  expect(await make({ severalChannels: true }).enable(tenant, { channelId: "second" })).toMatchObject({ ok: true });
+  const two = make({ channelsPerTenant: 2 });
+  expect(await two.enable(tenant, { channelId: "second" })).toMatchObject({ ok: true });
+  expect(await two.enable(tenant, { channelId: "second" })).toMatchObject({ ok: true });
+  expect(await two.enable(tenant, { channelId: "third" })).toMatchObject({ ok: false, code: "channel_exists" });
   expect(await onboarding.enable("other", { channelId: channel.channelId })).toMatchObject({
     ok: false,
     code: "channel_taken",
