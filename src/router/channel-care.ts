@@ -68,6 +68,8 @@ export class ChannelCare {
   async #connect(channel: Channel, due: boolean): Promise<void> {
     const { tenantId, channels, onboarding } = this.#options;
     if (onboarding === undefined || channel.provider !== "wpp_gateway" || !channel.enabled) return;
+    // Its making is under way, and a gateway that does not know it yet has not lost it.
+    if (channel.state === "new") return;
     if (channel.webhookConfigured) {
       const elsewhere = this.#compared.has(channel.id) ? false : onboarding.isElsewhere(channel);
       if (elsewhere === false) this.#compared.add(channel.id);

@@ -69,6 +69,7 @@ test("the gateway is asked about channels that have no webhook yet, and about no
     aChannel("scanning", { state: "qr" }),
     aChannel("settled", { webhookConfigured: true }),
     aChannel("stopped", { enabled: false }),
+    aChannel("being made", { state: "new" }),
     aChannel("cloud", { provider: "cloud_api" }),
   ];
   await care.look();
