@@ -71,15 +71,22 @@ export class Onboarding implements OnboardingPort {
   async refresh(tenantId: string, id: string): Promise<Outcome<Channel>> {
     const channel = await this.#mine(tenantId, id);
     if (channel === undefined) return unknown;
-    const seen = await this.#options.gateway.channel(channel.channelId);
-    return seen.ok ? this.#settle(channel, seen.value) : this.#refused(channel, seen.failure);
+    const { channels, gateway } = this.#options;
+    const seen = await gateway.channel(channel.channelId);
+    if (seen.ok) return this.#settle(channel, seen.value);
+    // A gateway that lost it, with its disk for instance, lost its webhook too: nothing comes over it any more.
+    if (seen.failure.code === "not_found") {
+      if (channel.webhookConfigured) await channels.change(channel.id, { webhookConfigured: false });
+      await this.#settle(channel, { channelId: channel.channelId, state: "disconnected" });
+    }
+    return refusalOf(seen.failure);
   }
 
   async qr(tenantId: string, id: string): Promise<Outcome<QrCode>> {
     const channel = await this.#mine(tenantId, id);
     if (channel === undefined) return unknown;
     const code = await this.#options.gateway.qr(channel.channelId);
-    if (!code.ok) return this.#refused(channel, code.failure);
+    if (!code.ok) return refusalOf(code.failure);
     if (code.value !== undefined) {
       if (channel.state !== "qr") await this.#settle(channel, { channelId: channel.channelId, state: "qr" });
       return { ok: true, value: code.value };
@@ -118,15 +125,6 @@ export class Onboarding implements OnboardingPort {
   async #mine(tenantId: string, id: string): Promise<Channel | undefined> {
     const channel = await this.#options.channels.get(tenantId, id);
     return channel?.provider === PROVIDER ? channel : undefined;
-  }
-
-  /** A gateway that lost the channel, with its disk for instance, lost its webhook too: nothing comes over it any more. */
-  async #refused(channel: Channel, failure: GatewayFailure): Promise<Refusal> {
-    if (failure.code === "not_found") {
-      if (channel.webhookConfigured) await this.#options.channels.change(channel.id, { webhookConfigured: false });
-      await this.#settle(channel, { channelId: channel.channelId, state: "disconnected" });
-    }
-    return refusalOf(failure);
   }
 
   /**

@@ -218,18 +218,15 @@ test("two who look at once set one secret, and tell once that the channel is con
   expect(told.map(({ payload }) => payload["state"])).toEqual(["connected", "disconnected"]);
 });
 
-test.each(["refresh", "qr"] as const)(
-  "%s finds a channel that the gateway has forgotten disconnected",
-  async (look) => {
-    const channel = await enabled();
-    state = "connected";
-    await onboarding.refresh(tenant, channel.id);
-    failure = { code: "not_found", message: "x", httpStatus: 404, retryable: false, uncertain: false };
-    expect(await onboarding[look](tenant, channel.id)).toMatchObject({ ok: false, code: "unknown_to_gateway" });
-    expect(channels.rows.get(channel.id)).toMatchObject({ state: "disconnected", webhookConfigured: false });
-    expect(told.map(({ payload }) => payload["state"])).toEqual(["connected", "disconnected"]);
-  },
-);
+test("a channel that the gateway has forgotten is disconnected, and has no webhook any more", async () => {
+  const channel = await enabled();
+  state = "connected";
+  await onboarding.refresh(tenant, channel.id);
+  failure = { code: "not_found", message: "x", httpStatus: 404, retryable: false, uncertain: false };
+  expect(await onboarding.refresh(tenant, channel.id)).toMatchObject({ ok: false, code: "unknown_to_gateway" });
+  expect(channels.rows.get(channel.id)).toMatchObject({ state: "disconnected", webhookConfigured: false });
+  expect(told.map(({ payload }) => payload["state"])).toEqual(["connected", "disconnected"]);
+});
 
 test("a channel that is connected again gets its webhook again, for the gateway may have made it anew", async () => {
   const channel = await enabled();
