@@ -58,7 +58,7 @@ async function waiting(): Promise<number> {
 
 async function listeners(): Promise<number> {
   const rows = await database.sql`
-    select from pg_stat_activity where query like 'listen%' and datname = current_database()`;
+    select from pg_stat_activity where query like 'listen%' and state = 'idle' and datname = current_database()`;
   return rows.length;
 }
 
@@ -281,8 +281,9 @@ test("another node hears of work without polling, also after its connection was 
   expect(heard).toEqual(["here send", "here deliver"]);
   await expect.poll(() => heard.slice(2).toSorted()).toEqual(["there deliver", "there send"]);
   heard.length = 0;
+  // Waits until they are gone, so that the old ones are not taken for new.
   await database.sql`
-    select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen%' and datname = current_database()`;
+    select pg_terminate_backend(pid, 5000) from pg_stat_activity where query like 'listen%' and datname = current_database()`;
   await expect.poll(listeners, { timeout: 5_000 }).toBe(2);
   here.wake("route");
   await expect.poll(() => heard).toEqual(["here route", "there route"]);
