@@ -65,7 +65,7 @@ export class Cleaning {
 
   async #removeAll(removal: Removal): Promise<void> {
     for (let batch = 1; batch <= MAX_BATCHES && !this.#stopped; batch++) {
-      if ((await removal(BATCH)) < BATCH) return;
+      if ((await removal(BATCH)) < BATCH || this.#stopped) return;
       await this.#pause();
     }
   }

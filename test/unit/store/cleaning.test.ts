@@ -69,3 +69,12 @@ test("a stop waits for one batch, not for all", async () => {
   await cleaning.stop();
   expect(events.state.batches).toBe(1);
 });
+
+test("a stop in the middle of a batch is the end when the batch is", async () => {
+  let end: ((gone: number) => void) | undefined;
+  start(() => new Promise((resolve) => (end = resolve)));
+  await settle();
+  const stopped = cleaning.stop();
+  end?.(1_000);
+  await stopped;
+});
