@@ -173,7 +173,9 @@ function accepting(call: Live<"accepting">, event: Event, now: Instant): Step | 
   switch (event.type) {
     case "accepted": {
       const { answer, ...rest } = call;
-      return [{ ...rest, state: "bridged", answeredAt: now }, [{ type: "stop_timers" }, { type: "start_sending" }]];
+      // The others have stopped, but for `closing`: a relay that said goodbye meanwhile stays gone.
+      const actions: readonly Action[] = [{ type: "stop_timer", timer: "budget" }, { type: "start_sending" }];
+      return [{ ...rest, state: "bridged", answeredAt: now }, actions];
     }
     case "graph_failed":
       return end(call, graphFailed(event), now, { meta: event.refusal.gone });

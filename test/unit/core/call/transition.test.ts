@@ -52,7 +52,7 @@ describe("a call that goes well", () => {
     ["dialing", { type: "leg_progress", status: 180, early: false }, "dialing", []],
     ["dialing", { type: "media_connected" }, "dialing", []],
     ["dialing", { type: "leg_answered" }, "dialing", ["stop_timer ring", "start_timer media"]],
-    ["accepting", { type: "accepted" }, "bridged", ["stop_timers", "start_sending"]],
+    ["accepting", { type: "accepted" }, "bridged", ["stop_timer budget", "start_sending"]],
   ] as const)("%s: %o", (from, event, to, wanted) => {
     const [call, actions] = transition(inState(from), event, NOW);
     expect(call.state).toBe(to);
@@ -291,6 +291,13 @@ describe("the relay's goodbye", () => {
     expect(transition(call, answered, NOW + 50)[0]).toMatchObject({
       disposition: { result: "completed", by: "caller" },
     });
+  });
+
+  test("is not forgotten by the pickup that crosses it", () => {
+    const [call, actions] = run([media("media_closed"), { type: "accepted" }], inState("accepting"));
+    expect(call.state).toBe("bridged");
+    expect(short(actions)).toEqual(["stop_timer budget", "start_sending"]);
+    expect(transition(call, timeout("closing"), NOW)[0]).toMatchObject({ disposition: { cause: "media_dead" } });
   });
 
   test("ends the call when no webhook follows", () => {
