@@ -77,7 +77,8 @@ function callerOf(value: Json, call: Json, from: string | undefined): Caller {
     contacts.find(
       (candidate) => callerId !== undefined && textAt(candidate, "user_id", MAX_USER_ID_LENGTH) === callerId,
     ) ??
-    (contacts.length === 1 ? contacts[0] : undefined);
+    // Of several calls, the one that it belongs to is named by it.
+    (contacts.length === 1 && objectsIn(value["calls"]).length === 1 ? contacts[0] : undefined);
   const profile = objectAt(contact, "profile");
   const number = from ?? digitsAt(contact, "wa_id");
   const userId = callerId ?? textAt(contact, "user_id", MAX_USER_ID_LENGTH);

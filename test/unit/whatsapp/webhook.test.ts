@@ -148,6 +148,14 @@ test.each<[string, object, object]>([
   expect(eventsOf(document)).toEqual([{ ...ended, summary }]);
 });
 
+test("of two calls and one contact, the one that it does not name has no name", () => {
+  const other = { ...without(connect, "from_user_id"), id: "wacid.b", from: "5521999990000" };
+  const callers = eventsOf(webhook(callsChange({ calls: [connect, other], contacts: [contact] }))).map((event) =>
+    event.type === "offer" ? event.offer.caller : event,
+  );
+  expect(callers).toEqual([offer.caller, { number: "5521999990000" }]);
+});
+
 test("errors around two calls belong to neither", () => {
   const two = webhook(callsChange({ calls: [unanswered, { ...unanswered, id: "wacid.b" }], errors: [mediaError] }));
   expect(eventsOf(two)).toEqual([
