@@ -71,6 +71,8 @@ export interface DaemonObservations {
   readonly publicPorts: readonly PublicPortCounters[];
 }
 
+/** A call that came in while ponte stopped is rejected at Meta; a Graph request takes a fraction of it. */
+const LAST_GOODBYES_MS = 3_000;
 /** A lost call costs its caller at most this long in silence, on top of the time after which a node counts as dead. */
 const SWEEP_EVERY_MS = 2_000;
 /** Webhooks that a dead node acknowledged are worth something for less than a minute. */
@@ -259,7 +261,7 @@ export class Daemon {
   async #startSwitchboard(store: Store, media: MediaPlane, sip: SipEdge, whatsapp: GraphClient): Promise<Switchboard> {
     const { config, log } = this.#options;
     const world = { clock: systemClock, whatsapp, sip, media, journal: store.journal, mediaOf: mediaOf(config.trunks) };
-    this.#switchboard = new Switchboard({
+    const switchboard = new Switchboard({
       world,
       memory: store.journal,
       routing: routingOf(config),
@@ -268,7 +270,12 @@ export class Daemon {
       random: () => randomBytes(16),
       log,
     });
-    return this.#switchboard;
+    this.#switchboard = switchboard;
+    return await this.#life.begin(
+      "switchboard",
+      () => switchboard,
+      () => switchboard.idle(LAST_GOODBYES_MS),
+    );
   }
 
   #httpServer(house: House): HttpServer {

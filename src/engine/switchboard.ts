@@ -115,6 +115,26 @@ export class Switchboard implements MetaEventsPort, SwitchboardPort {
     this.#forget.clear();
   }
 
+  /** Once no webhook comes in any more: resolves when those of the last moment were told that nobody takes them, or after `limitMs`. */
+  async idle(limitMs: number): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    let isLate = false;
+    const cancel = this.#options.world.clock.after(limitMs, () => {
+      isLate = true;
+      late.resolve();
+    });
+    while (this.#turns.size > 0 && !isLate) {
+      await Promise.race([Promise.allSettled(this.#turns.values()), late.promise]);
+    }
+    if (this.#live.size > 0 && !isLate) {
+      const done = new Promise<void>((resolve) => {
+        this.#allDone = resolve;
+      });
+      await Promise.race([done, late.promise]);
+    }
+    cancel();
+  }
+
   async #offered(offer: Offer): Promise<void> {
     const known = await this.#lookUp(offer.wacid);
     if (known === "duplicate" || known === "tombstone") {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { Offer } from "#core/call/call.ts";
-import type { MetaCallEvent } from "#engine/ports.ts";
+import type { GraphOutcome, MetaCallEvent } from "#engine/ports.ts";
 import { Switchboard } from "#engine/switchboard.ts";
 import { anOffer, limits, NOW, pbxAnswer } from "#test/support/calls.ts";
 import { FakeWorld, refusal, settle } from "#test/support/fake-world.ts";
@@ -277,6 +277,31 @@ describe("the switchboard", () => {
     expect(world.tombstones).toEqual([]);
     const told = world.recorded.map(({ call }) => (call.state === "ended" ? call.summary?.status : undefined));
     expect(told).toContain("COMPLETED");
+    expect(world.clock.pending).toBe(0);
+  });
+
+  test("waits until Meta was told of a call that came while it stopped, but not for ever", async () => {
+    const reject = Promise.withResolvers<GraphOutcome>();
+    world.graph.set("reject", reject.promise);
+    await board.drain(10_000);
+    void board.take(offer());
+    let idle = false;
+    const waiting = board.idle(3_000).then(() => {
+      idle = true;
+    });
+    await settle();
+    expect(world.told).toEqual(["reject"]);
+    expect(idle).toBe(false);
+    reject.resolve({ ok: true, tookMs: 1, attempts: 1 });
+    await waiting;
+    expect(world.clock.pending).toBe(0);
+
+    world.graph.set("reject", new Promise<GraphOutcome>(() => undefined));
+    await board.take(offer({ wacid: "wacid.later" }));
+    const late = board.idle(3_000);
+    await settle();
+    world.clock.advance(3_000);
+    await late;
     expect(world.clock.pending).toBe(0);
   });
 
