@@ -69,6 +69,8 @@ export interface DaemonObservations {
   readonly agent?: SipAgentCounters;
   /** One of each media worker that is up. */
   readonly publicPorts: readonly PublicPortCounters[];
+  /** What the thread of each media worker that is up holds, in bytes; `rss` is that of the whole process. */
+  readonly workerMemory: readonly NodeJS.MemoryUsage[];
 }
 
 /** A call that came in while ponte stopped is rejected at Meta; a Graph request takes a fraction of it. */
@@ -177,6 +179,7 @@ export class Daemon {
     const agent = this.#agent?.counters();
     return {
       publicPorts: workers.map((worker) => worker.publicPort),
+      workerMemory: workers.map((worker) => worker.memory),
       ...(webhooks === undefined ? {} : { webhooks }),
       ...(gatewayWebhooks === undefined ? {} : { gatewayWebhooks }),
       ...(agent === undefined ? {} : { agent }),

@@ -100,6 +100,7 @@ async function whatIsLeft({ daemon }: SandboxWorld): Promise<string[]> {
       calls,
       ...sip,
       agent_dialogs: agent?.dialogs ?? 0,
+      agent_pending: agent?.pending ?? 0,
       media_calls: media.calls,
       sessions: media.sessions,
     };
