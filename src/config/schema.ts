@@ -275,7 +275,7 @@ const events = section(
     keep_days: whole(1, 3_650, {
       default: 90,
       unit: "days",
-      says: "How long settled events are kept; a repetition that comes later is taken for a new event.",
+      says: "How long events are kept, with their effects, deliveries and dead letters; what still has work to do stays, and so do messages. A repetition that comes later is taken for a new event.",
     }),
   },
   "The event router.",

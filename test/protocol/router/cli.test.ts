@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
@@ -48,6 +48,14 @@ test("route-test tells which of the first rules match, and what is missing", asy
   expect(JSON.parse(printed.join("\n"))).toMatchObject({ effects: [{ action: { type: "log" } }] });
   const [row] = await database.sql`select count(*)::int as events from communication_events`;
   expect(row).toEqual({ events: 0 });
+});
+
+test("the README's example would be told to the customer", async () => {
+  const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+  const [, body = ""] = /-d '(\{"event_type".*\})'/.exec(readme) ?? [];
+  await routeTest(["--event", file(JSON.parse(body))]);
+  expect(printed.join("\n")).toContain("✓ Overdue invoices are told to the customer — matched");
+  expect(printed.join("\n")).not.toContain("is missing");
 });
 
 test.each([
