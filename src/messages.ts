@@ -57,7 +57,7 @@ export async function startMessages(life: Life, house: MessageHouse): Promise<Ro
   );
   const gateway = client === undefined ? undefined : gatewayParts(house, client);
   const onboarding = gateway === undefined ? {} : { onboarding: gateway.onboarding };
-  const care = new ChannelCare({ ...shared, ...onboarding, events: store.events, tenantId: DEFAULT_TENANT });
+  const care = new ChannelCare({ ...shared, ...onboarding, events: store.events, tenants: store.tenants });
   const task = (): Promise<void> => care.look();
   const chore = new Repeating({ name: "channels", everyMs: LOOK_EVERY_MS, task, clock: systemClock, log });
   // Its first look takes up what waited for the channels that were adopted.

@@ -18,7 +18,7 @@ export interface EventIntakeParts {
   readonly ingestionSecret?: string;
   readonly intake: EventIntakePort;
   /** Absent: every tenant that is named is believed to be there. */
-  readonly tenants?: TenantPort;
+  readonly tenants?: Pick<TenantPort, "exists">;
   readonly clock: Clock;
 }
 

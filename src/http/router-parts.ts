@@ -18,7 +18,7 @@ export interface RouterParts {
   /** Absent: events are taken with an API key only. */
   readonly ingestionSecret?: string;
   /** Absent: every tenant that is named is believed to be there. */
-  readonly tenants?: TenantPort;
+  readonly tenants?: Pick<TenantPort, "exists">;
   readonly intake: EventIntakePort;
   readonly events: EventLogPort;
   /** What came over channels of nobody; shown to that tenant alone, for others could learn from it whom they do not serve. */

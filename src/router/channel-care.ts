@@ -2,11 +2,11 @@ import type { Instant } from "#core/call/call.ts";
 import type { Channel } from "#core/channel/channel.ts";
 import { PonteError } from "#core/error.ts";
 import type { Clock, Log } from "#engine/ports.ts";
-import type { ChannelDirectoryPort, EventLogPort } from "./ports.ts";
+import type { ChannelDirectoryPort, EventLogPort, TenantPort } from "./ports.ts";
 import type { OnboardingPort } from "./services.ts";
 
 export interface ChannelCareOptions {
-  readonly tenantId: string;
+  readonly tenants: Pick<TenantPort, "ids">;
   readonly channels: Pick<ChannelDirectoryPort, "list" | "change">;
   readonly events: Pick<EventLogPort, "unpark">;
   /** Absent: there is no gateway. */
@@ -26,7 +26,7 @@ const LOOK_SELDOM_MS = 60_000;
 const PARKING_MS = 30_000;
 
 /**
- * Looks after a tenant's channels. Until its webhook is set a gateway tells nobody that a code was scanned, so channels without
+ * Looks after the channels of all tenants. Until its webhook is set a gateway tells nobody that a code was scanned, so channels without
  * one are asked; and a webhook that leads to where we were before is set again. What was parked before a channel had an owner is
  * taken up, also when its parking and the claim of the channel crossed.
  */
@@ -42,11 +42,12 @@ export class ChannelCare {
 
   /** To be called every few seconds. What is wrong with one channel does not keep it from the others. */
   async look(): Promise<void> {
-    const { tenantId, channels, clock, log } = this.#options;
+    const { tenants, channels, clock, log } = this.#options;
     const now = clock.now();
     const all = now - this.#lookedAtAll >= LOOK_SELDOM_MS;
     if (all) this.#lookedAtAll = now;
-    for (const channel of await channels.list(tenantId)) {
+    const lists = await Promise.all((await tenants.ids()).map((tenantId) => channels.list(tenantId)));
+    for (const channel of lists.flat()) {
       try {
         if (all || now - channel.updatedAt <= PARKING_MS) await this.#takeUp(channel);
         await this.#connect(channel, all || now - channel.updatedAt <= LOOK_OFTEN_MS);
@@ -57,8 +58,8 @@ export class ChannelCare {
     }
   }
 
-  async #takeUp({ provider, channelId, enabled }: Channel): Promise<void> {
-    const { tenantId, events, log } = this.#options;
+  async #takeUp({ tenantId, provider, channelId, enabled }: Channel): Promise<void> {
+    const { events, log } = this.#options;
     // Nothing is taken of a number of the gateway that was stopped; one of the Cloud API that is not enabled still receives.
     if (provider === "wpp_gateway" && !enabled) return;
     const taken = await events.unpark(provider, channelId, tenantId);
@@ -66,7 +67,7 @@ export class ChannelCare {
   }
 
   async #connect(channel: Channel, due: boolean): Promise<void> {
-    const { tenantId, channels, onboarding } = this.#options;
+    const { channels, onboarding } = this.#options;
     if (onboarding === undefined || channel.provider !== "wpp_gateway" || !channel.enabled) return;
     // Its making is under way, and a gateway that does not know it yet has not lost it.
     if (channel.state === "new") return;
@@ -77,6 +78,6 @@ export class ChannelCare {
       await channels.change(channel.id, { webhookConfigured: false });
       this.#compared.add(channel.id);
     } else if (!due) return;
-    await onboarding.refresh(tenantId, channel.id);
+    await onboarding.refresh(channel.tenantId, channel.id);
   }
 }

@@ -409,6 +409,8 @@ export interface StoredMessage {
 /** Who owns channels, rules and keys. */
 export interface TenantPort {
   exists(tenantId: string): Promise<boolean>;
+  /** All of them. */
+  ids(): Promise<readonly string[]>;
 }
 
 /** Conversations and messages: the internal chat. */

@@ -27,6 +27,10 @@ export class Tenants implements TenantPort {
     return rows.length > 0;
   }
 
+  async ids(): Promise<readonly string[]> {
+    return (await this.list()).map(({ id }) => id);
+  }
+
   /** Oldest first. */
   async list(): Promise<readonly Tenant[]> {
     const rows = await telling(this.#sql<Tenant[]>`

@@ -9,6 +9,9 @@ import { quietLog } from "#test/support/quiet-log.ts";
 
 const MINUTE_MS = 60_000;
 
+/** Of a tenant who came later. */
+const OTHER = "00000000-0000-7000-8000-0000000000ff";
+
 let clock: FakeClock;
 let rows: Channel[];
 /** Channels that the gateway was asked about. */
@@ -21,7 +24,7 @@ let refresh: (id: string) => Promise<void>;
 let care: ChannelCare;
 
 const channels: Pick<ChannelDirectoryPort, "list" | "change"> = {
-  list: async () => rows,
+  list: async (tenantId) => rows.filter((row) => row.tenantId === tenantId),
   change: async (id, change) => {
     rows = rows.map((row) => (row.id === id ? { ...row, ...change } : row));
     return rows.find((row) => row.id === id);
@@ -39,12 +42,19 @@ function make(withGateway = true): ChannelCare {
   };
   const events = {
     unpark: async (provider: string, channelId: string, tenantId: string) => {
-      expect(tenantId).toBe(TENANT);
+      expect(rows.find((row) => row.channelId === channelId)?.tenantId).toBe(tenantId);
       return unparked.push(`${provider} ${channelId}`);
     },
   };
   const gateway = withGateway ? { onboarding } : {};
-  return new ChannelCare({ tenantId: TENANT, channels, events, ...gateway, clock, log: quietLog() });
+  return new ChannelCare({
+    tenants: { ids: async () => [TENANT, OTHER] },
+    channels,
+    events,
+    ...gateway,
+    clock,
+    log: quietLog(),
+  });
 }
 
 const aChannel = (id: string, more: Partial<Channel> = {}): Channel => ({
@@ -134,4 +144,11 @@ test("what is wrong with one channel does not keep it from the next", async () =
   };
   await care.look();
   expect(asked).toEqual(["broken", "sound"]);
+});
+
+test("looks after the channels of every tenant", async () => {
+  rows = [aChannel("ours", { state: "qr" }), aChannel("theirs", { tenantId: OTHER, state: "qr" })];
+  await care.look();
+  expect(asked.toSorted()).toEqual(["ours", "theirs"]);
+  expect(unparked.length).toBe(2);
 });
