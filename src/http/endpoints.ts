@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import Type from "typebox";
+import { MAX_PATTERN_LENGTH, TYPE_PATTERN } from "#core/event/type-pattern.ts";
 import type { Clock, Log } from "#engine/ports.ts";
 import type { Endpoint, EndpointStorePort } from "#router/ports.ts";
 import { OLD_SECRET_MS } from "#router/webhooks/signature.ts";
@@ -21,7 +22,7 @@ const SECRET_BYTES = 32;
 const url = Type.String({ minLength: 8, maxLength: 2_048, description: "http or https, without user and password." });
 const name = Type.String({ minLength: 1, maxLength: 100, description: "For people." });
 const events = Type.Array(
-  Type.String({ pattern: "^[a-z0-9_*]+(\\.[a-z0-9_*]+)*$", maxLength: 128, examples: ["whatsapp.inbound.*"] }),
+  Type.String({ pattern: TYPE_PATTERN, maxLength: MAX_PATTERN_LENGTH, examples: ["whatsapp.inbound.*"] }),
   {
     maxItems: 50,
     description: "Event types with wildcards that are delivered without any rule; empty: by rules only.",

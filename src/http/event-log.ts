@@ -1,5 +1,6 @@
 import Type, { type Static } from "typebox";
 import type { CommunicationEvent, EventId, EventStatus } from "#core/event/event.ts";
+import { MAX_PATTERN_LENGTH, TYPE_PATTERN } from "#core/event/type-pattern.ts";
 import type { Log } from "#engine/ports.ts";
 import type { Effect, EventFilter, EventLogPort, EventTrace } from "#router/ports.ts";
 import type { App } from "./app.ts";
@@ -31,8 +32,8 @@ const params = Type.Object({ id: eventIdSchema });
 const filters = {
   type: Type.Optional(
     Type.String({
-      pattern: "^[a-z0-9_*]+(\\.[a-z0-9_*]+)*$",
-      maxLength: 128,
+      pattern: TYPE_PATTERN,
+      maxLength: MAX_PATTERN_LENGTH,
       description: "Event type, with wildcards: billing.invoice.*",
     }),
   ),

@@ -1,9 +1,12 @@
-const PATTERN = /^(\*|[a-z0-9_]+)(\.(\*|[a-z0-9_]+))*$/;
-const MAX_PATTERN_LENGTH = 128;
+/** Words of letters, digits and `_`, or `*`, with dots between them; for schemas too. */
+export const TYPE_PATTERN = "^(\\*|[a-z0-9_]+)(\\.(\\*|[a-z0-9_]+))*$";
+export const MAX_PATTERN_LENGTH = 128;
+
+const expression = new RegExp(TYPE_PATTERN);
 
 /** An event type, or one in which words are `*`. */
 export function isTypePattern(text: string): boolean {
-  return text.length <= MAX_PATTERN_LENGTH && PATTERN.test(text);
+  return text.length <= MAX_PATTERN_LENGTH && expression.test(text);
 }
 
 /**

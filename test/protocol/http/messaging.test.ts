@@ -349,6 +349,8 @@ describe("endpoints", () => {
     [{ url: "https://user:word@example.com/" }, 400, "invalid_request"],
     [{ url: "https://example.com/", allow_private: true }, 403, "private_not_allowed"],
     [{ url: "https://example.com/", events: ["Nope!"] }, 400, "invalid_request"],
+    [{ url: "https://example.com/", events: ["call.*", "whatsapp.**"] }, 400, "invalid_request"],
+    [{ url: "https://example.com/", events: ["bill*"] }, 400, "invalid_request"],
   ])("refuse %j", async (body, status, code) => {
     expect(await call("POST", "/v1/endpoints", body)).toMatchObject({ status, json: { error: { code } } });
   });
