@@ -1,6 +1,6 @@
 import type { Identity } from "#core/contact/identity.ts";
 import { groupIdentity, identitiesOf } from "#core/contact/person.ts";
-import { type CommunicationEvent, eventType } from "#core/event/event.ts";
+import { type CommunicationEvent, eventType, isMessage } from "#core/event/event.ts";
 import type { Person } from "#core/event/payloads.ts";
 import type { Json, JsonObject } from "#core/json.ts";
 
@@ -14,7 +14,7 @@ export interface About {
 
 /** The person or group at the other end of a message, an ack or a call. Other events are about nobody that we know. */
 export function aboutWhom({ type, payload }: Pick<CommunicationEvent, "type" | "payload">): About | undefined {
-  if (type === eventType.inboundMessage) return writerOrGroup(payload);
+  if (isMessage(type)) return writerOrGroup(payload);
   if (type === eventType.deliveryAck) return person(personOf(payload["recipient"]));
   if (type.startsWith("call.")) return person(callerOf(payload["caller"]));
   return undefined;

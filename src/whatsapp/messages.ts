@@ -2,7 +2,7 @@ import type { Instant } from "#core/call/call.ts";
 import { groupIdentity, identitiesOf } from "#core/contact/person.ts";
 import type { EventDraft } from "#core/event/draft.ts";
 import { conversationKey, eventType } from "#core/event/event.ts";
-import type { DeliveryAckPayload, InboundMessagePayload, Person } from "#core/event/payloads.ts";
+import type { DeliveryAckPayload, MessagePayload, Person } from "#core/event/payloads.ts";
 import { PAYLOAD_VERSION } from "#core/event/payloads.ts";
 import type { JsonObject } from "#core/json.ts";
 import type { Json } from "#core/json-read.ts";
@@ -82,7 +82,7 @@ function readMessage({ value, entry, channelId, receivedAt, echo }: Entry): Even
   const group = textAt(entry, "group_id", 128);
   const context = objectAt(entry, "context");
   const at = instantAt(entry, "timestamp", receivedAt) ?? receivedAt;
-  const payload: InboundMessagePayload = present({
+  const payload: MessagePayload = present({
     channel: { provider: PROVIDER, id: channelId } as const,
     message_id: id,
     from: person,
@@ -97,7 +97,7 @@ function readMessage({ value, entry, channelId, receivedAt, echo }: Entry): Even
   return {
     sourceSystem: PROVIDER,
     externalId: `${channelId}/${id}`,
-    type: eventType.inboundMessage,
+    type: echo ? eventType.outboundMessage : eventType.inboundMessage,
     payload,
     payloadVersion: PAYLOAD_VERSION,
     raw: rawOf(value, entry),

@@ -2,7 +2,7 @@ import type { Instant } from "#core/call/call.ts";
 import { identitiesOf } from "#core/contact/person.ts";
 import type { EventDraft } from "#core/event/draft.ts";
 import { conversationKey, eventType } from "#core/event/event.ts";
-import type { ConnectionUpdatePayload, DeliveryAckPayload, InboundMessagePayload } from "#core/event/payloads.ts";
+import type { ConnectionUpdatePayload, DeliveryAckPayload, MessagePayload } from "#core/event/payloads.ts";
 import { PAYLOAD_VERSION } from "#core/event/payloads.ts";
 import type { Json } from "#core/json-read.ts";
 import { instantAt, isObject, numberAt, objectAt, present, proseAt, storable, textAt } from "#core/json-read.ts";
@@ -69,7 +69,7 @@ function readMessage({ data, around, channelId, receivedAt }: Place): Normalised
   // Who it was written to in a group is the group; the contract wants a person where there is one.
   if (writer === undefined && !fromMe) return problem("message: nobody wrote it");
   const at = timeOf(data, around, receivedAt);
-  const payload: InboundMessagePayload = present({
+  const payload: MessagePayload = present({
     channel: { provider: PROVIDER, id: channelId } as const,
     message_id: id,
     from: person,
@@ -84,7 +84,8 @@ function readMessage({ data, around, channelId, receivedAt }: Place): Normalised
     reply_to: quotedOf(data),
     forwarded: data["isForwarded"] === true || data["forwarded"] === true ? true : undefined,
   });
-  const draft = draftOf({ channelId, raw: data, at, payload, type: eventType.inboundMessage, key: id });
+  const type = fromMe ? eventType.outboundMessage : eventType.inboundMessage;
+  const draft = draftOf({ channelId, raw: data, at, payload, type, key: id });
   return { is: "event", draft: { ...draft, conversationKey: conversationKey(PROVIDER, channelId, peer) } };
 }
 

@@ -79,6 +79,33 @@ describe("a number of the gateway", () => {
     expect(messages.map(textOf)).toEqual(["Sim, até as 18 h.", "Alô?", "Bom dia! Vocês abrem hoje?"]);
   });
 
+  test("that echoes what is sent is not answered for its own answers, nor for what somebody writes on its phone", async () => {
+    const { modes } = it.gateway;
+    it.gateway.modes = { ...modes, echoesSends: true };
+    const content = { type: "text", text: "Eco: {{payload.content.text}}" };
+    const parrot = await it.ask("POST", "/v1/rules", {
+      name: "Parrot",
+      priority: 1,
+      event_type: "whatsapp.*",
+      on_match: "continue",
+      condition: 'event.type.endsWith(".message")',
+      actions: [{ type: "send_message", content }],
+    });
+    const rui = somebody("Rui");
+    await rui.say("Oi").taken;
+    await arrives(rui, "Eco: Oi");
+    it.gateway.writeOnBusinessPhone(String(channel["channel_id"]), rui.number, "Já te ligo");
+    await arrives(rui, "Já te ligo");
+    await it.quiet();
+    expect(rui.texts()).toEqual(["Eco: Oi", "Já te ligo"]);
+    const { id } = await it.conversation("Já te ligo");
+    const shown = await it.list(`/v1/conversations/${id}/messages`, "messages");
+    expect(shown.map(textOf).toSorted()).toEqual(["Eco: Oi", "Já te ligo", "Oi"]);
+    expect(await it.list("/v1/event-log?type=whatsapp.outbound.message&status=dead", "events")).toEqual([]);
+    it.gateway.modes = modes;
+    await it.request("DELETE", `/v1/rules/${parrot["id"]}`, undefined, { authorization: `Bearer ${it.apiKey}` });
+  });
+
   test("can have as many beside it as are configured", async () => {
     const second = await it.ask("POST", "/v1/channels", { channel_id: "second" });
     expect(await it.api("POST", "/v1/channels", { channel_id: "third" })).toMatchObject({

@@ -64,9 +64,16 @@ export interface CommunicationEvent extends NewEvent {
 /** The types that ponte itself makes. Others (`billing.*`, `asaas.payment.*`) are the senders' own. */
 export const eventType = {
   inboundMessage: "whatsapp.inbound.message",
+  /** What the business wrote on its phone, or a gateway's echo of what ponte sent: what answers messages must not see it. */
+  outboundMessage: "whatsapp.outbound.message",
   deliveryAck: "whatsapp.delivery.ack",
   connectionUpdate: "whatsapp.connection.update",
 } as const;
+
+/** Of a message, whoever of the two wrote it. */
+export function isMessage(type: string): boolean {
+  return type === eventType.inboundMessage || type === eventType.outboundMessage;
+}
 
 const TYPE = /^[a-z0-9_]+(\.[a-z0-9_]+)*$/;
 const SOURCE = /^[a-z0-9_-]{1,64}$/;

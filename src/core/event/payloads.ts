@@ -21,15 +21,15 @@ export type Person = {
   readonly name?: string;
 };
 
-/** `whatsapp.inbound.message` */
-export type InboundMessagePayload = {
+/** `whatsapp.inbound.message`, and with `from_me` `whatsapp.outbound.message` */
+export type MessagePayload = {
   readonly channel: ChannelRef;
   /** The provider's id, such as `wamid.…` or `false_…@c.us_…`. */
   readonly message_id: string;
   /** Who wrote it; in a group the writer, not the group. With `from_me` the person that it was written to. */
   readonly from: Person;
   readonly chat: { readonly kind: "direct" | "group"; readonly id: string; readonly name?: string };
-  /** Written on the business phone itself, by a person. */
+  /** Written on the business phone itself, or by ponte. */
   readonly from_me: boolean;
   readonly sent_at: string;
   readonly content: IncomingContent | OutgoingContent;

@@ -1,5 +1,5 @@
 import type { Instant } from "#core/call/call.ts";
-import { eventType } from "#core/event/event.ts";
+import { isMessage } from "#core/event/event.ts";
 import { uuidV7 } from "#core/id.ts";
 import type { MessageContent } from "#core/message/content.ts";
 import type { InboxAction } from "#core/rule/rule.ts";
@@ -59,7 +59,7 @@ type Said = Pick<NewMessage, "direction" | "content" | "state" | "at" | "author"
 
 function messageOf({ type, payload, occurredAt, receivedAt }: Event): Said {
   // What is no message, such as a missed call, is shown by its name.
-  if (type !== eventType.inboundMessage)
+  if (!isMessage(type))
     return {
       direction: "in",
       content: { type: "unsupported", kind: type },

@@ -1,7 +1,7 @@
 import type { Channel } from "#core/channel/channel.ts";
 import type { Identity } from "#core/contact/identity.ts";
 import { identityOf } from "#core/contact/person.ts";
-import { conversationKey } from "#core/event/event.ts";
+import { conversationKey, eventType } from "#core/event/event.ts";
 import { uuidV7 } from "#core/id.ts";
 import type { SendMessageAction } from "#core/rule/rule.ts";
 import { aboutWhom } from "#router/about.ts";
@@ -21,11 +21,13 @@ export const sendMessageAction: ActionKind<SendMessageAction> = {
   ],
 
   preview: async (action, occasion, tools) => {
+    if (answersOurselves(action, occasion)) return { action, problem: OWN_MESSAGE };
     const prepared = await prepare(action, occasion, tools);
     return typeof prepared === "string" ? { action, problem: prepared } : { action: prepared.action };
   },
 
   carryOut: async (action, occasion, tools) => {
+    if (answersOurselves(action, occasion)) return { state: "done", detail: { skipped: OWN_MESSAGE } };
     const prepared = await prepare(action, occasion, tools);
     if (typeof prepared === "string") return impossible(prepared);
     const { world } = tools;
@@ -44,6 +46,13 @@ export const sendMessageAction: ActionKind<SendMessageAction> = {
     return { state: "planned", detail: { channel_id: channel.channelId, to: to[0].address }, job };
   },
 };
+
+const OWN_MESSAGE = "the event is our own message, which nobody answers";
+
+/** A gateway's echo of an answer would be answered, and so on without end. */
+function answersOurselves({ to }: SendMessageAction, { event }: Occasion): boolean {
+  return to === undefined && event.type === eventType.outboundMessage;
+}
 
 interface Prepared {
   readonly action: SendMessageAction;

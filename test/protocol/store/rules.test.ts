@@ -43,10 +43,11 @@ test("ponte begins with the default rules; the one for missed calls is off", asy
       ["billing.invoice.pre_due", true, "send_message"],
       ["asaas.payment.*", true, "log"],
       ["call.missed", false, "send_message"],
+      ["whatsapp.outbound.message", true, "inbox"],
     ],
   );
   expect(await store.rules.list(OTHER_TENANT)).toEqual([]);
-  expect((await store.rules.history(DEFAULT_TENANT)).length).toBe(5);
+  expect((await store.rules.history(DEFAULT_TENANT)).length).toBe(6);
 });
 
 test("every change is kept, with who made it, and counts up the tenant's revision", async () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Channel } from "#core/channel/channel.ts";
 import { PonteError } from "#core/error.ts";
-import type { NewEvent } from "#core/event/event.ts";
+import { isMessage, type NewEvent } from "#core/event/event.ts";
 import type { OutgoingMessage } from "#core/message/message.ts";
 import { systemClock } from "#engine/system-clock.ts";
 import type { ChannelDirectoryPort } from "#router/ports.ts";
@@ -128,7 +128,7 @@ async function connected(modes: Partial<GatewayModes> = {}): Promise<Channel> {
 }
 
 const ofType = (type: string): NewEvent[] => events.filter((event) => event.type === type);
-const messages = (): NewEvent[] => ofType("whatsapp.inbound.message");
+const messages = (): NewEvent[] => events.filter(({ type }) => isMessage(type));
 
 describe("onboarding", () => {
   test.each([
@@ -234,8 +234,14 @@ describe.each(["nested", "flat"] as const)("messages in %s webhooks", (envelope)
     const own = gateway.writeOnBusinessPhone("clinic", ANA, "de viva voz");
     await gateway.idle();
     expect(messages()).toMatchObject([
-      { payload: { chat: { kind: "group", id: group.id, name: "Família" }, from: { phone: ANA } } },
-      { payload: { message_id: own, from_me: true, from: { phone: ANA }, content: { text: "de viva voz" } } },
+      {
+        type: "whatsapp.inbound.message",
+        payload: { chat: { kind: "group", id: group.id, name: "Família" }, from: { phone: ANA } },
+      },
+      {
+        type: "whatsapp.outbound.message",
+        payload: { message_id: own, from_me: true, from: { phone: ANA }, content: { text: "de viva voz" } },
+      },
     ]);
   });
 

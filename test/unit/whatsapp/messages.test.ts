@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { InboundMessagePayload } from "#core/event/payloads.ts";
+import type { MessagePayload } from "#core/event/payloads.ts";
 import { body, channelId, contact, metadata, webhook } from "#test/support/fixtures/webhooks/webhooks.ts";
 import { readWebhook } from "#whatsapp/webhook.ts";
 
@@ -21,11 +21,11 @@ function read(...changes: readonly object[]) {
   return readWebhook(body(webhook(...changes)), receivedAt, { messages: true });
 }
 
-function messageOf(message: object): InboundMessagePayload {
+function messageOf(message: object): MessagePayload {
   const { messages, problems } = read(change({ contacts: [contact], messages: [{ ...text, ...message }] }));
   expect(problems).toEqual([]);
   expect(messages).toHaveLength(1);
-  return messages[0]?.payload as unknown as InboundMessagePayload;
+  return messages[0]?.payload as unknown as MessagePayload;
 }
 
 test("a text becomes an event that names channel, person and conversation", () => {
