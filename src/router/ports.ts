@@ -417,8 +417,11 @@ export interface TenantPort {
 export interface InboxPort {
   /** Stores a message in its conversation, which is made where needed; an incoming one counts as unread. The same again is a duplicate. */
   put(message: NewMessage): Promise<StoredMessage>;
-  /** An outgoing message moved; it only ever moves forward. `unknown`: no message of ours (yet) has this id. */
-  ack(ack: MessageAck): Promise<Moved | "late" | "unknown">;
+  /**
+   * An outgoing message of the tenant moved; it only ever moves forward. `early`: no message has this id, but one is on its way over
+   * this channel whose id is not known yet. `unknown`: it is of no message of ours.
+   */
+  ack(ack: MessageAck): Promise<Moved | "late" | "early" | "unknown">;
   /** The provider took it, or refused it for good. */
   sent(
     id: string,
@@ -437,6 +440,7 @@ export interface InboxPort {
 }
 
 export interface MessageAck {
+  readonly tenantId: string;
   readonly provider: Provider;
   readonly channelId: string;
   readonly providerMessageId: string;

@@ -66,15 +66,24 @@ export class Conversations implements InboxPort {
     throw new PonteError("store_failed", "a message found no conversation to be put into");
   }
 
-  async ack(ack: MessageAck): Promise<Moved | "late" | "unknown"> {
+  async ack(ack: MessageAck): Promise<Moved | "late" | "early" | "unknown"> {
     const sql = this.#sql;
     const at = new Date(ack.at);
     const [row] = await telling(
-      sql<{ readonly id: string | null; readonly conversation: string | null; readonly known: number }[]>`
-        with found as materialized (
-          select m.id from messages m join tenant_message_channels c on c.id = m.channel
-          where c.provider = ${ack.provider} and c.channel_id = ${ack.channelId}
-            and m.provider_message_id = ${ack.providerMessageId} and m.direction = 'out'
+      sql<
+        {
+          readonly id: string | null;
+          readonly conversation: string | null;
+          readonly known: number;
+          readonly sending: boolean;
+        }[]
+      >`
+        with channel as materialized (
+          select id from tenant_message_channels
+          where provider = ${ack.provider} and channel_id = ${ack.channelId} and tenant_id = ${ack.tenantId}
+        ), found as materialized (
+          select m.id from messages m join channel c on c.id = m.channel
+          where m.provider_message_id = ${ack.providerMessageId} and m.direction = 'out'
         ), moved as (
           update messages m set
             state = ${ack.status},
@@ -85,11 +94,14 @@ export class Conversations implements InboxPort {
           from found where m.id = found.id and ${rank(sql, sql`${ack.status}::text`)} > ${rank(sql, sql`m.state`)}
           returning m.id, m.conversation_id
         )
-        select moved.id, moved.conversation_id as conversation, (select count(*)::int from found) as known
+        select moved.id, moved.conversation_id as conversation, (select count(*)::int from found) as known, exists (
+          select from messages m join channel c on c.id = m.channel
+          where m.state = 'queued' and m.provider_message_id is null) as sending
         from (values (1)) as one left join moved on true`,
     );
     if (row?.id && row.conversation) return { messageId: row.id, conversationId: row.conversation };
-    return (row?.known ?? 0) > 0 ? "late" : "unknown";
+    if ((row?.known ?? 0) > 0) return "late";
+    return row?.sending === true ? "early" : "unknown";
   }
 
   /** The gateway may have told of the message, as written on the business phone, before it answered: the two become one. */

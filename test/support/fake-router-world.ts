@@ -162,7 +162,7 @@ export class FakeRouterWorld implements RouterWorld {
     put: async (message) => this.#putMessage(message),
     ack: async ({ providerMessageId, status }) => {
       const known = this.inboxMessages.find((one) => one.providerMessageId === providerMessageId);
-      if (known === undefined) return "unknown";
+      if (known === undefined) return this.inboxMessages.some(({ state }) => state === "queued") ? "early" : "unknown";
       this.#changeMessage(known.id, { state: status });
       return { messageId: known.id, conversationId: known.conversationId };
     },

@@ -5,10 +5,10 @@ import type { ActionTools } from "#router/actions/action.ts";
 import type { MessageAck } from "#router/ports.ts";
 
 /**
- * An ack may overtake the answer to the request that sent its message: for this long it waits for the message to be known. Acks
- * of messages that ponte never sent are not held up longer, and neither is what comes behind them.
+ * An ack may overtake the answer to the request that sent its message: while one is on its way over the channel it comes again,
+ * each time a little later, for 20 s in all, which is more than a request may take. What comes behind it waits too.
  */
-const ACK_WAIT_MS = 2_000;
+const ACK_ATTEMPTS = 16;
 const ACK_RETRY_MS = 150;
 
 const STATUSES = new Set<unknown>(["sent", "delivered", "read", "failed"]);
@@ -34,11 +34,8 @@ export class Housekeeping {
     if (ack === undefined) return undefined;
     const { world, live } = this.#tools;
     const moved = await world.inbox.ack(ack);
-    if (typeof moved === "object" && event.tenantId !== undefined)
-      live.tell({ tenantId: event.tenantId, kind: "message", ...moved });
-    if (moved !== "unknown") return undefined;
-    const ageMs = world.clock.now() - event.receivedAt;
-    return ageMs < ACK_WAIT_MS ? ACK_RETRY_MS * (attempts + 1) : undefined;
+    if (typeof moved === "object") live.tell({ tenantId: ack.tenantId, kind: "message", ...moved });
+    return moved === "early" && attempts < ACK_ATTEMPTS ? ACK_RETRY_MS * (attempts + 1) : undefined;
   }
 
   async #connection(event: CommunicationEvent): Promise<void> {
@@ -61,11 +58,12 @@ function isState(value: unknown): value is ChannelState {
   return STATES.has(value);
 }
 
-function ackOf({ provider, channelId, payload, occurredAt }: CommunicationEvent): MessageAck | undefined {
+function ackOf({ tenantId, provider, channelId, payload, occurredAt }: CommunicationEvent): MessageAck | undefined {
   const [messageId, status, error] = [textOf(payload["message_id"]), payload["status"], payload["error"]];
-  if (provider === undefined || channelId === undefined || messageId === undefined || !isStatus(status))
-    return undefined;
+  if (tenantId === undefined || provider === undefined || channelId === undefined) return undefined;
+  if (messageId === undefined || !isStatus(status)) return undefined;
   return {
+    tenantId,
     provider,
     channelId,
     providerMessageId: messageId,

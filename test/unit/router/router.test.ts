@@ -345,14 +345,43 @@ describe("acks and connections", () => {
     ]);
   });
 
-  test("an ack that overtakes its message waits for it, and does not wait for ever", async () => {
+  test("an ack that overtakes the answer to its request waits for it, also after a backlog, and not for ever", async () => {
     const { world } = await running({ rules: [] });
-    await world.intake.accept(ack("delivered", "not yet"));
+    const { message } = await world.inbox.put({
+      id: "00000000-0000-7000-8000-00000000a001",
+      tenantId: TENANT,
+      channel: world.channelRows[0]?.id ?? "",
+      contactId: "00000000-0000-7000-8000-00000000c001",
+      direction: "out",
+      content: { type: "text", text: "on its way" },
+      state: "queued",
+      idem: "on its way",
+      author: "a rule",
+      at: world.clock.now(),
+    });
+    const accepted = world.intake.accept(ack("delivered", "not yet"));
+    // Others were before it.
+    world.clock.advance(60_000);
+    await accepted;
     await world.settle();
     expect(world.queue.finished).toEqual(["route retry"]);
-    world.clock.advance(10_000);
+    for (let n = 0; n < 5; n += 1) {
+      world.clock.advance(1_500);
+      await world.settle();
+    }
+    expect(new Set(world.queue.finished)).toEqual(new Set(["route retry"]));
+    await world.inbox.sent(message.id, { providerMessageId: "not yet" });
+    world.clock.advance(5_000);
     await world.settle();
-    expect(world.queue.finished).toEqual(["route retry", "route done"]);
+    expect(world.queue.finished.at(-1)).toBe("route done");
+    expect(world.inboxMessages).toMatchObject([{ state: "delivered" }]);
+  });
+
+  test("an ack of nobody's message holds nothing up", async () => {
+    const { world } = await running({ rules: [] });
+    await world.intake.accept(ack("delivered", "nobody's"));
+    await world.settle();
+    expect(world.queue.finished).toEqual(["route done"]);
   });
 
   test("a connection update changes the channel, and warns when it is lost", async () => {
