@@ -164,11 +164,16 @@ export class Refusal extends Error {
 export const signedOut = new EventTarget();
 
 /** One request. Throws a Refusal. */
-export async function api<T>(method: string, path: string, body?: unknown): Promise<T> {
+export async function api<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  more: Readonly<Record<string, string>> = {},
+): Promise<T> {
   const response = await fetch(path, {
     method,
     // By this header the daemon knows its own pages; other sites cannot send it.
-    headers: { "x-ponte-page": "1", ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    headers: { "x-ponte-page": "1", ...(body === undefined ? {} : { "content-type": "application/json" }), ...more },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   }).catch(() => {
     throw new Refusal(0, "unreachable", "ponte cannot be reached. Is it running?");

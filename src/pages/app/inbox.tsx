@@ -251,6 +251,8 @@ function Said({ content }: { readonly content: Content }) {
 
 function Reply({ conversation, sent }: { readonly conversation: Conversation; readonly sent: () => void }) {
   const [text, setText] = useState("");
+  /** Of this text: pressed again after an answer that was lost, it is the same message. */
+  const key = useRef(newKey());
   const doing = useDoing();
   const heard = conversation.last_inbound_at;
   const isLate =
@@ -260,7 +262,9 @@ function Reply({ conversation, sent }: { readonly conversation: Conversation; re
     if (text.trim() === "" || doing.busy) return;
     void doing.run(async () => {
       const content = { type: "text", text: text.trim() };
-      await api("POST", `/v1/conversations/${conversation.id}/messages`, { content });
+      const path = `/v1/conversations/${conversation.id}/messages`;
+      await api("POST", path, { content }, { "idempotency-key": key.current });
+      key.current = newKey();
       setText("");
       sent();
     });
@@ -274,7 +278,10 @@ function Reply({ conversation, sent }: { readonly conversation: Conversation; re
         rows={1}
         maxLength={4096}
         value={text}
-        onInput={(e) => setText(typed(e))}
+        onInput={(e) => {
+          setText(typed(e));
+          key.current = newKey();
+        }}
         onKeyDown={(e) => {
           if (e.key === "Enter" && !e.shiftKey && !e.isComposing) send(e);
         }}
@@ -285,4 +292,9 @@ function Reply({ conversation, sent }: { readonly conversation: Conversation; re
       <Problem text={doing.problem} />
     </form>
   );
+}
+
+/** `crypto.randomUUID` exists in secure contexts only, and the daemon may be reached by plain HTTP. */
+function newKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
