@@ -1,5 +1,5 @@
 import type { Channel } from "#core/channel/channel.ts";
-import type { Identity, IdentityKind } from "#core/contact/identity.ts";
+import { asKnown, type Identity, type IdentityKind } from "#core/contact/identity.ts";
 import { identityOf } from "#core/contact/person.ts";
 import { PonteError } from "#core/error.ts";
 import { uuidV7 } from "#core/id.ts";
@@ -78,9 +78,10 @@ async function targetOf({ world }: ActionTools, { tenantId, to }: SendRequest): 
   if (identity === undefined) return refusal(400, "bad_recipient", `${to.phone} is no phone number`);
   const channel = await usableChannel(world.channels.get(tenantId, to.channel));
   if ("ok" in channel) return channel;
-  const contact = await world.contacts.resolve(tenantId, [identity]);
+  const contact = await world.contacts.reach(tenantId, [identity]);
+  const [known] = asKnown(contact, [identity] as const);
   const others = bestFirst(contact.identities).filter((one) => one.kind !== identity.kind);
-  return { channel, contactId: contact.id, to: [identity, ...others] };
+  return { channel, contactId: contact.id, to: [known, ...others] };
 }
 
 async function usableChannel(found: Promise<Channel | undefined>): Promise<Channel | Refusal> {

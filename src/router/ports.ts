@@ -371,6 +371,8 @@ export interface ContactPort {
    * person become the older one, with their conversations. A name that is given replaces an older one.
    */
   resolve(tenantId: string, identities: readonly [Identity, ...Identity[]], name?: string): Promise<Contact>;
+  /** The same for somebody who is written to: an address that is known stays as WhatsApp gave it. */
+  reach(tenantId: string, identities: readonly [Identity, ...Identity[]]): Promise<Contact>;
   get(tenantId: string, id: string): Promise<Contact | undefined>;
 }
 

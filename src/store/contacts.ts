@@ -1,4 +1,4 @@
-import type { Contact, Identity } from "#core/contact/identity.ts";
+import { type Contact, type Identity, isSame } from "#core/contact/identity.ts";
 import { PonteError } from "#core/error.ts";
 import { uuidV7 } from "#core/id.ts";
 import type { ContactPort } from "#router/ports.ts";
@@ -19,6 +19,13 @@ interface ContactRow {
   readonly identities: readonly Identity[];
 }
 
+/** A person as somebody names them: WhatsApp itself (`heard`), whose form of an address is the right one, or whoever writes to them. */
+interface Named {
+  readonly identities: readonly [Identity, ...Identity[]];
+  readonly name?: string;
+  readonly heard: boolean;
+}
+
 /** People, one contact each. */
 export class ContactStore implements ContactPort {
   readonly #sql: Sql;
@@ -30,7 +37,16 @@ export class ContactStore implements ContactPort {
     this.#random = random;
   }
 
-  async resolve(tenantId: string, identities: readonly [Identity, ...Identity[]], name?: string): Promise<Contact> {
+  resolve(tenantId: string, identities: readonly [Identity, ...Identity[]], name?: string): Promise<Contact> {
+    return this.#settle(tenantId, { identities, ...given("name", name), heard: true });
+  }
+
+  reach(tenantId: string, identities: readonly [Identity, ...Identity[]]): Promise<Contact> {
+    return this.#settle(tenantId, { identities, heard: false });
+  }
+
+  async #settle(tenantId: string, person: Named): Promise<Contact> {
+    const { identities, name } = person;
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const [oldest, ...others] = await this.#holders(tenantId, identities);
       if (oldest === undefined) {
@@ -41,9 +57,9 @@ export class ContactStore implements ContactPort {
           oldest.id,
           others.map((other) => other.id),
         );
-      } else if (knows(oldest, identities, name)) {
+      } else if (knows(oldest, person)) {
         return contactOf(oldest);
-      } else await this.#extend(oldest.id, tenantId, identities, name);
+      } else await this.#extend(oldest.id, tenantId, person);
     }
     throw new PonteError("store_failed", "a contact is being changed from too many sides", { retryable: true });
   }
@@ -86,7 +102,7 @@ export class ContactStore implements ContactPort {
   }
 
   /** Gives a contact the identities that it lacks, the forms that were seen last, and its newest name. */
-  async #extend(id: string, tenantId: string, identities: readonly Identity[], name?: string): Promise<void> {
+  async #extend(id: string, tenantId: string, { identities, name, heard }: Named): Promise<void> {
     const sql = this.#sql;
     await telling(
       persistently(
@@ -98,7 +114,8 @@ export class ContactStore implements ContactPort {
           select ${tenantId}, g.kind, g.value, g.address, named.id
           from named, jsonb_to_recordset(${json(distinct(identities))}::text::jsonb) as g (kind text, value text, address text)
           order by g.kind, g.value
-          on conflict (tenant_id, kind, value) do update set address = excluded.address, seen_at = now()`,
+          on conflict (tenant_id, kind, value) do update set
+            address = case when ${heard} then excluded.address else i.address end, seen_at = now()`,
       ),
     );
   }
@@ -166,9 +183,9 @@ export function contactOf(row: ContactRow): Contact {
 }
 
 /** Nothing would change. */
-function knows(row: ContactRow, identities: readonly Identity[], name: string | undefined): boolean {
+function knows(row: ContactRow, { identities, name, heard }: Named): boolean {
   const has = (one: Identity) =>
-    row.identities.some((own) => own.kind === one.kind && own.value === one.value && own.address === one.address);
+    row.identities.some((own) => isSame(own, one) && (!heard || own.address === one.address));
   return (name === undefined || name === row.name) && distinct(identities).every(has);
 }
 

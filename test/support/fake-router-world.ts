@@ -1,5 +1,5 @@
 import type { Channel } from "#core/channel/channel.ts";
-import type { Contact, Identity } from "#core/contact/identity.ts";
+import { type Contact, isSame } from "#core/contact/identity.ts";
 import { type CommunicationEvent, type EventId, idempotencyKey, type NewEvent } from "#core/event/event.ts";
 import type { Message, OutgoingMessage, SendOutcome } from "#core/message/message.ts";
 import type { Rule } from "#core/rule/rule.ts";
@@ -155,6 +155,7 @@ export class FakeRouterWorld implements RouterWorld {
       this.#contacts.push(contact);
       return contact;
     },
+    reach: (tenantId, identities) => this.contacts.resolve(tenantId, identities),
     get: async (_tenantId, id) => this.#contacts.find((contact) => contact.id === id),
   };
 
@@ -274,8 +275,4 @@ export class FakeRouterWorld implements RouterWorld {
     const { provider, channelId } = channel;
     return { id, channel: channel.id, provider, channelId, contact, state: "open", unread: 0 };
   }
-}
-
-function isSame(one: Identity, other: Identity): boolean {
-  return one.kind === other.kind && one.value === other.value;
 }

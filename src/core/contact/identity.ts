@@ -24,3 +24,12 @@ export interface Contact {
   readonly name?: string;
   readonly identities: readonly Identity[];
 }
+
+export function isSame(one: Identity, other: Identity): boolean {
+  return one.kind === other.kind && one.value === other.value;
+}
+
+/** The same identities, in the forms in which the contact is known. */
+export function asKnown<T extends readonly Identity[]>({ identities }: Contact, given: T): T {
+  return given.map((one) => identities.find((known) => isSame(known, one)) ?? one) as unknown as T;
+}

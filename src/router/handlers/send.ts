@@ -1,4 +1,5 @@
 import type { Channel } from "#core/channel/channel.ts";
+import { asKnown, type Contact } from "#core/contact/identity.ts";
 import type { OutgoingMessage, SendFailure } from "#core/message/message.ts";
 import type { ActionTools } from "#router/actions/action.ts";
 import { backOff, chanceOf } from "#router/backoff.ts";
@@ -33,12 +34,15 @@ export class SendHandler implements JobHandler {
   }
 
   async run(job: Job): Promise<JobEnd> {
-    const send = sendJobOf(job);
-    const key = send.effect_key;
+    const given = sendJobOf(job);
+    const key = given.effect_key;
     const { world } = this.#tools;
+    const contact = await this.#contact(given);
+    // WhatsApp may know the number in another form than a rule: it is sent to as WhatsApp gave it.
+    const send = contact === undefined ? given : { ...given, to: asKnown(contact, given.to) };
     const channel = await world.channels.get(send.tenant_id, send.channel);
     if (channel === undefined) return dead(key, "its channel is gone");
-    const stored = await this.#stored(send, channel);
+    const stored = await this.#stored(send, channel, contact);
     if (stored === undefined) return dead(key, "its message is gone");
     const sender = world.senders[channel.provider];
     const refused = sender === undefined ? `nobody sends over ${channel.provider}` : disabled(channel);
@@ -56,13 +60,18 @@ export class SendHandler implements JobHandler {
     return this.#failed(send, stored, failure);
   }
 
+  /** Whom a rule's message goes to; a reply names them as they are known already. */
+  async #contact(send: SendJob): Promise<Contact | undefined> {
+    const [first, ...others] = send.to;
+    if (isReply(send) || first === undefined) return undefined;
+    return await this.#tools.world.contacts.reach(send.tenant_id, [first, ...others]);
+  }
+
   /** The row of the message: of a reply it is there, of a rule's message it is made here, once. */
-  async #stored(send: SendJob, channel: Channel): Promise<StoredIds | undefined> {
+  async #stored(send: SendJob, channel: Channel, contact: Contact | undefined): Promise<StoredIds | undefined> {
     const { world, live } = this.#tools;
     if (isReply(send)) return world.inbox.message(send.message_id);
-    const [first, ...others] = send.to;
-    if (first === undefined) return undefined;
-    const contact = await world.contacts.resolve(send.tenant_id, [first, ...others]);
+    if (contact === undefined) return undefined;
     const { message, duplicate } = await world.inbox.put({
       id: send.message_id,
       tenantId: send.tenant_id,

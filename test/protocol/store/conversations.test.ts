@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { Identity } from "#core/contact/identity.ts";
+import { asKnown, type Identity } from "#core/contact/identity.ts";
 import { phoneIdentity } from "#core/contact/phone.ts";
 import type { Message } from "#core/message/message.ts";
 import type { NewMessage } from "#router/ports.ts";
@@ -96,6 +96,15 @@ describe("a contact", () => {
     });
     expect(await store.contacts.get(OTHER_TENANT, first.id)).toBeUndefined();
     expect(await store.contacts.get(DEFAULT_TENANT, "nonsense")).toBeUndefined();
+  });
+
+  test("stays reachable by WhatsApp's own form of the number, whatever others write to", async () => {
+    const eight = phoneIdentity("551187654321");
+    const heard = await store.contacts.resolve(DEFAULT_TENANT, [eight]);
+    const reached = await store.contacts.reach(DEFAULT_TENANT, [phone, lid]);
+    expect(reached).toMatchObject({ id: heard.id, identities: expect.arrayContaining([eight, lid]) });
+    expect(asKnown(reached, [phone, lid])).toEqual([eight, lid]);
+    expect(await store.contacts.get(DEFAULT_TENANT, heard.id)).toEqual(reached);
   });
 
   test("is made once by many who see it at once", async () => {
