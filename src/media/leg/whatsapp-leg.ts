@@ -33,6 +33,7 @@ const failureOf: Readonly<Record<FailureReason, MediaFailure>> = {
   fingerprint_mismatch: "dtls_failed",
   consent_expired: "media_dead",
   closed_by_peer: "media_closed",
+  bug: "media_dead",
 };
 
 /** WhatsApp's side of a call: one SSRC over ICE, DTLS and SRTP. Not a packet leaves before `start()`. */

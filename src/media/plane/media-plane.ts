@@ -158,8 +158,15 @@ export class MediaPlane implements MediaPort {
         seat.calls.set(call, { handle, sipPort });
         return handle;
       }
-      if (wanted !== 0) this.#pool?.giveBack(wanted);
-      if (opened === undefined) throw unavailable();
+      const giveBack = (): void => {
+        if (wanted !== 0) this.#pool?.giveBack(wanted);
+      };
+      if (opened === undefined) {
+        // The worker may open it after all: the port is free when that call is closed, too.
+        void worker.close(call).then(giveBack);
+        throw unavailable();
+      }
+      giveBack();
       if (!opened.portTaken) throw new PonteError("media_unavailable", opened.text, { retryable: true });
     }
     throw new PonteError("media_full", "the RTP ports are taken by somebody else", { retryable: true });
@@ -189,6 +196,8 @@ export class MediaPlane implements MediaPort {
     const worker = new WorkerHandle(entry, seat.settings, {
       onCallMessage: (message) => seat.calls.get(message.call)?.handle.take(message),
       onLost: (detail) => this.#onLost(seat, detail),
+      onBug: (text) =>
+        this.#log.error({ public_port: seat.settings.publicPort, detail: text }, "bug in a media worker"),
     });
     seat.worker = worker;
     await worker.started();

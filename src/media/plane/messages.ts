@@ -88,6 +88,8 @@ export type FromWorker =
   | { readonly type: "statistics"; readonly request: number; readonly statistics: MediaStatistics | undefined }
   | { readonly type: "closed"; readonly call: number; readonly statistics: MediaStatistics }
   | { readonly type: "counters"; readonly request: number; readonly counters: WorkerCounters }
+  /** An exception of ours. The call that it belongs to, if any, is told by `failed`. */
+  | { readonly type: "bug"; readonly text: string }
   | { readonly type: "stopped" };
 
 /** Of one worker, for metrics. */

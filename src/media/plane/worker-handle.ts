@@ -20,6 +20,8 @@ export type Opened = Extract<FromWorker, { type: "opened" } | { type: "not_opene
 export interface WorkerEvents {
   /** A message about one call, apart from answers. */
   onCallMessage(message: Extract<FromWorker, { readonly call: number }>): void;
+  /** An exception while a packet or a timer was handled; the call that it belongs to fails. */
+  onBug(text: string): void;
   /** The thread ended though nobody asked it to. */
   onLost(detail: string): void;
 }
@@ -132,6 +134,7 @@ export class WorkerHandle {
     const key = answerKey(message);
     if (key !== undefined) this.#answers.get(key)?.(message);
     else if ("call" in message) this.#events.onCallMessage(message);
+    else if (message.type === "bug") this.#events.onBug(message.text);
   }
 
   #onExit(code: number): void {

@@ -19,7 +19,9 @@ export type FailureReason =
   | "dtls_refused"
   | "fingerprint_mismatch"
   | "consent_expired"
-  | "closed_by_peer";
+  | "closed_by_peer"
+  /** An exception of ours while a packet or a timer of this session was handled. */
+  | "bug";
 
 /** Called from within packet or timer handlers. Must not throw. After `onFailed`, and after `close()`, nothing is called. */
 export interface SecureSessionEvents {

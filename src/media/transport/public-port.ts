@@ -42,7 +42,7 @@ export interface PublicPortOptions {
   readonly dtlsTimeoutMs?: number;
   /** One per process; made when it is not given. */
   readonly certificate?: DtlsCertificate;
-  /** Told of exceptions while a packet was handled: bugs, which must not end the other calls. Default: thrown on. */
+  /** Told of exceptions while a packet or a timer was handled: bugs, which end the session that they happened in. */
   readonly onBug?: (error: unknown) => void;
   readonly clock?: Clock;
   readonly random?: (bytes: number) => Buffer;
@@ -86,6 +86,8 @@ export class PublicPort {
     bugs: 0,
   };
   readonly #closing = new Set<Promise<void>>();
+  /** Whose packet is being handled. */
+  #current: PortSession | undefined;
   #nextSlot = 0;
   #certificate: DtlsCertificate | undefined;
 
@@ -144,13 +146,33 @@ export class PublicPort {
   // ── packets in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #receiveSafely(lane: Lane, packet: Buffer, source: RemoteInfo): void {
+    this.#current = undefined;
     try {
       this.#receive(lane, packet, source);
     } catch (error) {
-      this.#refused.bugs += 1;
-      if (this.#options.onBug === undefined) throw error;
-      this.#options.onBug(error);
+      this.#bug(error, this.#current);
     }
+  }
+
+  #bug(error: unknown, session: PortSession | undefined): void {
+    this.#refused.bugs += 1;
+    this.#options.onBug?.(error);
+    session?.failByBug(error);
+  }
+
+  /** Timers of a session, whose exceptions end the session only. */
+  #guardedClock(self: () => PortSession): Clock {
+    return {
+      now: () => this.#clock.now(),
+      after: (ms, task) =>
+        this.#clock.after(ms, () => {
+          try {
+            task();
+          } catch (error) {
+            this.#bug(error, self());
+          }
+        }),
+    };
   }
 
   #receive(lane: Lane, packet: Buffer, source: RemoteInfo): void {
@@ -164,6 +186,7 @@ export class PublicPort {
       return;
     }
     const session = lane.ownerOf(source.address, source.port);
+    this.#current = session;
     if (session === undefined) this.#refused.unknownSource += 1;
     else session.receive(packet, kind, source.address, source.port);
   }
@@ -176,6 +199,7 @@ export class PublicPort {
     }
     const session = this.#addressee(message);
     if (session !== undefined && this.#laneOf.get(session) === lane) {
+      this.#current = session;
       session.receiveStun(packet, message, source.address, source.port);
     } else if (message.class === "request") this.#refused.unknownUfrag += 1;
     else if (message.class !== "indication") this.#closed.stunUnexpected += 1;
@@ -202,7 +226,7 @@ export class PublicPort {
       lane?.own(address, port, self());
     };
     return {
-      clock: this.#clock,
+      clock: this.#guardedClock(self),
       certificate,
       iceTimeoutMs: this.#options.iceTimeoutMs ?? ICE_TIMEOUT_MS,
       dtlsTimeoutMs: this.#options.dtlsTimeoutMs ?? DTLS_TIMEOUT_MS,

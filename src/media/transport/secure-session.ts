@@ -117,6 +117,11 @@ export class PortSession implements SecureSession {
     this.#end();
   }
 
+  /** A bug ends the session that it happened in, and no other. */
+  failByBug(error: unknown): void {
+    this.#fail("bug", error instanceof Error ? (error.stack ?? error.message) : String(error));
+  }
+
   // ── packets in ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   receiveStun(packet: Buffer, message: StunMessage, address: string, port: number): void {

@@ -25,6 +25,7 @@ export class MediaWorker {
   readonly #wheel = new Wheel(systemClock);
   readonly #codecs = new CodecLoad();
   readonly #calls = new Map<number, MediaCall>();
+  readonly #opening = new Map<number, Promise<void>>();
   #load: NodeJS.Timeout | undefined;
   #utilization = 0;
   #stopped = false;
@@ -41,6 +42,7 @@ export class MediaWorker {
       ...(announced === undefined ? {} : { announced }),
       ...(iceTimeoutMs === undefined ? {} : { iceTimeoutMs }),
       ...(dtlsTimeoutMs === undefined ? {} : { dtlsTimeoutMs }),
+      onBug: (error) => tell({ type: "bug", text: error instanceof Error ? (error.stack ?? "") : String(error) }),
     });
   }
 
@@ -66,7 +68,10 @@ export class MediaWorker {
   take(message: ToWorker): void {
     switch (message.type) {
       case "open":
-        void this.#open(message);
+        this.#opening.set(
+          message.call,
+          this.#open(message).finally(() => this.#opening.delete(message.call)),
+        );
         return;
       case "connect":
         this.#calls.get(message.call)?.connect();
@@ -138,6 +143,8 @@ export class MediaWorker {
   }
 
   async #close(call: number): Promise<void> {
+    // Who waited too long for a call closes it although it is only being opened.
+    await this.#opening.get(call);
     const closing = this.#calls.get(call);
     if (closing === undefined) return;
     this.#calls.delete(call);

@@ -4,6 +4,7 @@ import { afterEach, expect, test } from "vitest";
 import type { SecureSession } from "#media/transport/contract.ts";
 import { PublicPort } from "#media/transport/public-port.ts";
 import { buildStun } from "#media/transport/stun.ts";
+import { FakeClock } from "#test/support/fake-clock.ts";
 import { mutate, seededRandom } from "#test/unit/media/transport/support.ts";
 import { Middleman, remoteOf, rtpPacket, Witness } from "./transport-support.ts";
 
@@ -305,19 +306,36 @@ test("a ServerKeyExchange that was changed on the way ends the handshake, and no
   expect([...ourWitness.told, ...theirWitness.told]).not.toContain("connected");
 });
 
-test("an exception in a callback is reported, and the call goes on", async () => {
+test("an exception while a packet or a timer is handled ends its own call, is reported, and the other calls go on", async () => {
   const bugs: unknown[] = [];
   const ours = new PublicPort({ port: 0, bind4: "127.0.0.1", onBug: (error) => bugs.push(error) });
   ports.push(ours);
   await ours.start();
-  const { us, them } = await connectPair(ours, await openPort());
-  const listen = us.witness.onRtp.bind(us.witness);
-  us.witness.onRtp = (packet) => {
-    listen(packet);
-    if (us.witness.rtp.length === 3) throw new Error("a bug");
+  const relay = await openPort();
+  const [one, other] = [await connectPair(ours, relay), await connectPair(ours, relay)];
+  one.us.witness.onRtp = () => {
+    throw new Error("a bug");
   };
-  await expectBothWays(us, them);
-  expect([bugs.map(String), ours.counters().bugs]).toEqual([["Error: a bug"], 1]);
+  one.them.session.sendRtp(rtpPacket(1, 7));
+  expect(await one.us.witness.failed).toMatchObject({ reason: "bug", detail: expect.stringContaining("a bug") });
+  await expectBothWays(other.us, other.them);
+  expect([bugs.map(String), ours.counters().bugs, ours.counters().sessions]).toEqual([["Error: a bug"], 1, 1]);
+
+  const clock = new FakeClock();
+  const timed = new PublicPort({ port: 0, bind4: "127.0.0.1", clock, onBug: (error) => bugs.push(error) });
+  ports.push(timed);
+  await timed.start();
+  const witness = new Witness();
+  let failures = 0;
+  witness.onFailed = () => {
+    failures += 1;
+    if (failures === 1) throw new Error("another bug");
+  };
+  const session = timed.open({ mode: "full", events: witness });
+  session.connect(remoteOf(relay.open({ mode: "lite", events: new Witness() }).local, "passive"), "client");
+  clock.advance(60_000);
+  expect(bugs.map(String)).toEqual(["Error: a bug", "Error: another bug"]);
+  expect(clock.pending).toBe(0);
 });
 
 test("survives an outage of 210 packets over the sequence wrap", async () => {
